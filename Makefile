@@ -112,12 +112,11 @@ verify-wire: ## lint the protos; fail if the stored records no longer fit those 
 
 .PHONY: wire-baseline
 wire-baseline: ## record api/store/v1 as the wire format that later versions must keep
-	@cat >&2 <<-'TEXT'
-		wire-baseline: after this, verify-wire compares with the records as they are now. That is right
-		  - after an addition (new messages, new fields), so that the addition is protected as well;
-		  - before the first release, for any change, if the commit says so.
-		It is wrong if verify-wire fails and a released version may still have written the old records.
-	TEXT
+	@printf '%s\n' >&2 \
+		'wire-baseline: from now on verify-wire compares with the records as they are now. That is right' \
+		'  * after an addition (messages, fields), so that the addition is protected as well;' \
+		'  * before the first release, for any change, if the commit says so.' \
+		'It is wrong if verify-wire fails and a released version may have written the old records.'
 	$(GO_BUF) build --path api/store/v1 --exclude-source-info -o $(WIRE_BASELINE)
 
 .PHONY: dist
