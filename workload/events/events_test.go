@@ -60,8 +60,10 @@ func (a at) Open(ctx context.Context, t dispatcher.Task, r dispatcher.Reporter) 
 
 type instAt fake
 
-func (i *instAt) Close(ctx context.Context) (dispatcher.Position, error) { return (*inst)(i).Close(ctx) }
-func (i *instAt) Abort()                                                 { (*inst)(i).Abort() }
+func (i *instAt) Close(ctx context.Context) (dispatcher.Position, error) {
+	return (*inst)(i).Close(ctx)
+}
+func (i *instAt) Abort() { (*inst)(i).Abort() }
 func (i *instAt) CloseAt(_ context.Context, p dispatcher.Position) (dispatcher.Position, error) {
 	return p, nil
 }
