@@ -1,0 +1,103 @@
+package operator
+
+import (
+	"github.com/spanward/spanward/internal/record"
+	"github.com/spanward/spanward/internal/txn"
+)
+
+func (a Actor) askOpen(env Env, ev AskOpen) (Actor, []Effect) {
+	op := operatorOf(ev.Span)
+	switch {
+	case a.Phase == Running && a.Span.ID == ev.Span.ID:
+		return a, []Effect{Say{Result: ResultDone, Operator: op}}
+	case a.Phase != Idle:
+		return a, []Effect{a.duplicate(op, record.StageOpening)}
+	}
+	a = Actor{Phase: Claiming, Span: ev.Span, From: ev.From, Claim: claimFor(env, ev.Span, record.StageOpening, ev.Term)}
+	a.Claim.By = ev.By
+	return a, []Effect{a.sendClaim(env, ev.Term)}
+}
+
+func (a Actor) askEnd(env Env, ev AskEnd) (Actor, []Effect) {
+	op := operatorOf(ev.Span)
+	switch {
+	case a.Phase != Idle && a.Phase != Running:
+		return a, []Effect{a.duplicate(op, record.StageClosing)}
+	case op == "" || !env.Me.Owns(ev.Span.Span):
+		return a, []Effect{Say{Result: ResultRefused, Operator: op, Err: "the record names no operator for this session"}}
+	}
+	a.Phase, a.Tries, a.Why = ClaimingClose, 0, ""
+	a.Span, a.Claim = ev.Span, claimFor(env, ev.Span, record.StageClosing, ev.Term)
+	return a, []Effect{a.sendClaim(env, ev.Term)}
+}
+
+// duplicate answers an ask for a span that is being acted on: the same operator gets its stage, another one what
+// holds the span.
+func (a Actor) duplicate(op string, stage record.Stage) Effect {
+	if a.Claim.Operator == op && a.Claim.Stage == stage {
+		return Say{Result: ResultClaimed, Operator: op}
+	}
+	return Say{Result: ResultRefused, Operator: op, Holder: a.Claim.Operator, Err: "the span is being acted on"}
+}
+
+func (a Actor) askAbort(ev AskAbort) (Actor, []Effect) {
+	if a.Phase != Opening || a.Claim.Operator != ev.Operator {
+		return a, []Effect{Say{Result: ResultRefused, Operator: ev.Operator, Err: "no such opening"}}
+	}
+	a.Doomed = true
+	return a, []Effect{GiveUp{}}
+}
+
+// stop ends whatever the actor does, as soon as that is safe. A step that has begun to close goes on to its end.
+func (a Actor) stop() (Actor, []Effect) {
+	switch a.Phase {
+	case Running:
+		a.Phase, a.Tries = Stopping, 0
+		return a, []Effect{Close{}}
+	case Opening:
+		a.Doomed = true
+		return a, []Effect{GiveUp{}}
+	case Claiming, Committing, ClaimingClose:
+		a.Doomed = true
+	}
+	return a, nil
+}
+
+// broken: the instance has failed by itself.
+func (a Actor) broken(ev Broken) (Actor, []Effect) {
+	if !a.Instance {
+		return a, nil
+	}
+	a.Why = ev.Err
+	return a.stop()
+}
+
+func claimFor(env Env, s Span, stage record.Stage, term int64) Claim {
+	c := record.Claim{
+		Stage: stage, Node: env.Me.Node, Session: env.Me.Session,
+		At: env.Now, Term: term, By: record.ByPlacement,
+	}
+	if s.Intent != nil {
+		c.Operator, c.Kind, c.By = s.Intent.Operator, s.Intent.Kind, s.Intent.By
+	}
+	return Claim{Claim: c}
+}
+
+func (a Actor) sendClaim(env Env, term int64) Effect {
+	return Send{
+		Part: ClaimSpan(env.Layout, a.Span, a.Claim.Claim),
+		Term: term,
+		Key:  env.Layout.Operator(a.Span.Keyspace, a.Span.ID),
+	}
+}
+
+func (a Actor) sendRecord(env Env, p txn.Part) Effect {
+	return Send{Part: p, Key: env.Layout.Span(a.Span.Keyspace, a.Span.ID)}
+}
+
+func operatorOf(s Span) string {
+	if s.Intent == nil {
+		return ""
+	}
+	return s.Intent.Operator
+}

@@ -1,0 +1,170 @@
+package operator
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spanward/spanward/internal/record"
+	"github.com/spanward/spanward/internal/txn"
+	"github.com/spanward/spanward/keys"
+)
+
+// Acting is the outer compare of every transaction of a dispatcher: its own node key, made by this session.
+func Acting(l keys.Layout, me Identity) txn.Cmp { return txn.Created(l.Node(me.Node), me.Session) }
+
+// ClaimSpan takes the right to act on one span: nobody else acts, and the record is the one that the leader's
+// plan was made on. It is sent under Leading and Acting. The claim is on the actor's own lease.
+func ClaimSpan(l keys.Layout, s Span, c record.Claim) txn.Part {
+	key := l.Operator(s.Keyspace, s.ID)
+	return txn.Part{
+		If:      unclaimed(l, s),
+		Then:    []txn.Op{txn.PutLeased(key, record.EncodeClaim(c))},
+		Witness: historyOf(l, s),
+		Mine: func(f txn.Found) bool {
+			got, err := record.DecodeClaim(f[key].Value)
+			return err == nil && got.Session == c.Session && got.Operator == c.Operator && got.Stage == c.Stage
+		},
+	}
+}
+
+// ClaimSpanWithIntent is ClaimSpan for an operator that the scheduler makes: its intent comes with the claim.
+func ClaimSpanWithIntent(l keys.Layout, s Span, c record.Claim, i *record.Intent) txn.Part {
+	p := ClaimSpan(l, s, c)
+	next := s.Span
+	next.Intent = i
+	p.Then = append(p.Then, txn.Put(l.Span(s.Keyspace, s.ID), record.EncodeSpan(next)))
+	return p
+}
+
+func historyOf(l keys.Layout, s Span) []string {
+	if s.Intent == nil {
+		return nil
+	}
+	return []string{l.History(s.Keyspace, s.Intent.Operator)}
+}
+
+// claimed compares what every ending of a step compares besides the own node key: the claim, and the record.
+func claimed(l keys.Layout, s Span, claim int64) []txn.Cmp {
+	return []txn.Cmp{
+		txn.At(l.Operator(s.Keyspace, s.ID), claim),
+		txn.At(l.Span(s.Keyspace, s.ID), s.Mod),
+	}
+}
+
+// Commit makes the session that opened the span under a claim its owner. A handed-off move ends here; the intent
+// of a remove stays, since its opening was only to fence the sink.
+func Commit(l keys.Layout, s Span, c Claim, o record.Owner, at record.Position, now time.Time) txn.Part {
+	key := l.Span(s.Keyspace, s.ID)
+	next := s.Span
+	next.Owner, next.LastNode = o, o.Node
+	next.Checkpoint = s.Checkpoint.Max(at)
+	p := txn.Part{
+		If:   claimed(l, s, c.Mod),
+		Then: []txn.Op{txn.Delete(l.Operator(s.Keyspace, s.ID))},
+		Mine: func(f txn.Found) bool {
+			got, err := record.DecodeSpan(f[key].Value)
+			return err == nil && got.Owner == o
+		},
+	}
+	if i := s.Intent; i != nil && i.Kind == record.KindMove {
+		history := l.History(s.Keyspace, i.Operator)
+		outcome, why := record.OutcomeDone, ""
+		if i.To != "" && i.To != o.Node {
+			outcome, why = record.OutcomeFailed, fmt.Sprintf("%s was gone after the hand-off; the span was opened on %s", i.To, o.Node)
+		}
+		s.Intent = i.Marked(record.Mark{Stage: record.StageOpening, At: c.At, Node: o.Node})
+		next.Intent = nil
+		p.Then = append(p.Then, txn.Put(history, record.EncodeHistory(finish(s, outcome, why, o.Node, now))))
+	}
+	p.Then = append(p.Then, txn.Put(key, record.EncodeSpan(next)))
+	return p
+}
+
+// HandOff is the commit point of a move: the span is really closed, nobody owns it, the intent says so and stays.
+func HandOff(l keys.Layout, s Span, c Claim, final record.Position, now time.Time) txn.Part {
+	key, history := l.Span(s.Keyspace, s.ID), l.History(s.Keyspace, s.Intent.Operator)
+	op := s.Intent.Operator
+	next := s.Span
+	next.Owner = record.Owner{}
+	next.Checkpoint = s.Checkpoint.Max(final)
+	next.Intent = s.Intent.
+		Marked(record.Mark{Stage: record.StageClosing, At: c.At, Node: c.Node}).
+		Marked(record.Mark{Stage: record.StageHandedOff, At: now, Node: c.Node})
+	next.Intent.HandedOff = true
+	return txn.Part{
+		If: claimed(l, s, c.Mod),
+		Then: []txn.Op{
+			txn.Delete(l.Operator(s.Keyspace, s.ID)),
+			txn.Put(key, record.EncodeSpan(next)),
+		},
+		Witness: []string{history},
+		Mine: func(f txn.Found) bool {
+			got, err := record.DecodeSpan(f[key].Value)
+			return has(f, history) || err == nil && got.Intent != nil && got.Intent.Operator == op && got.Intent.HandedOff
+		},
+	}
+}
+
+// Remove is the commit point of a remove: the span is really closed, its record goes, its history comes.
+func Remove(l keys.Layout, s Span, c Claim, now time.Time) txn.Part {
+	history := l.History(s.Keyspace, s.Intent.Operator)
+	s.Intent = s.Intent.Marked(record.Mark{Stage: record.StageClosing, At: c.At, Node: c.Node})
+	return txn.Part{
+		If: append(claimed(l, s, c.Mod), txn.Absent(history)),
+		Then: []txn.Op{
+			txn.Delete(l.Operator(s.Keyspace, s.ID)),
+			txn.Delete(l.Span(s.Keyspace, s.ID)),
+			txn.Put(history, record.EncodeHistory(finish(s, record.OutcomeDone, "", c.Node, now))),
+		},
+		Mine: func(f txn.Found) bool { return has(f, history) },
+	}
+}
+
+// AbortOpening gives an opening up after nothing of it runs any more. Where the record names the actor as the
+// owner, which had opened again, nobody owns the span afterwards: its old instance is closed, too.
+func AbortOpening(l keys.Layout, s Span, c Claim, me Identity) txn.Part {
+	claim := l.Operator(s.Keyspace, s.ID)
+	p := txn.Part{
+		If:   []txn.Cmp{txn.At(claim, c.Mod)},
+		Then: []txn.Op{txn.Delete(claim)},
+		Mine: func(f txn.Found) bool { return f[claim].Mod != c.Mod },
+	}
+	if me.Owns(s.Span) {
+		next := s.Span
+		next.Owner = record.Owner{}
+		p.If = claimed(l, s, c.Mod)
+		p.Then = append(p.Then, txn.Put(l.Span(s.Keyspace, s.ID), record.EncodeSpan(next)))
+	}
+	return p
+}
+
+// HandBack makes a closed span ownerless without an operator: a clean stop, or an instance that could not go on.
+func HandBack(l keys.Layout, s Span, final record.Position) txn.Part {
+	key, owner := l.Span(s.Keyspace, s.ID), s.Owner
+	next := s.Span
+	next.Owner = record.Owner{}
+	next.Checkpoint = s.Checkpoint.Max(final)
+	return txn.Part{
+		If:   unclaimed(l, s),
+		Then: []txn.Op{txn.Put(key, record.EncodeSpan(next))},
+		Mine: func(f txn.Found) bool {
+			got, err := record.DecodeSpan(f[key].Value)
+			return !has(f, key) || err == nil && got.Owner != owner
+		},
+	}
+}
+
+// DropOwn deletes the actor's own claim and touches nothing else: the way out where a step's last transaction was
+// refused because somebody changed records by hand.
+func DropOwn(l keys.Layout, s Span, c Claim) txn.Part {
+	key := l.Operator(s.Keyspace, s.ID)
+	return txn.Part{
+		If:   []txn.Cmp{txn.At(key, c.Mod)},
+		Then: []txn.Op{txn.Delete(key)},
+		Mine: func(f txn.Found) bool { return f[key].Mod != c.Mod },
+	}
+}
+
+// Token is the fencing token of an owner: the generation of the cluster, which is raised when etcd is restored
+// and its revisions go back, above the revision of the claim that lets it open.
+func Token(generation uint64, claim int64) uint64 { return generation<<48 | uint64(claim) }

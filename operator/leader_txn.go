@@ -1,0 +1,142 @@
+package operator
+
+import (
+	"time"
+
+	"github.com/spanward/spanward/internal/record"
+	"github.com/spanward/spanward/internal/txn"
+	"github.com/spanward/spanward/keys"
+)
+
+// Leading is the outer compare of every write of a leader, and of every claim made at its request: the term lasts.
+func Leading(l keys.Layout, term int64) txn.Cmp { return txn.At(l.Leader(), term) }
+
+// unclaimed compares what every write of the leader to a span compares besides its term: the record that the
+// plan was made on, and that nobody acts on the span.
+func unclaimed(l keys.Layout, s Span) []txn.Cmp {
+	return []txn.Cmp{
+		txn.At(l.Span(s.Keyspace, s.ID), s.Mod),
+		txn.Absent(l.Operator(s.Keyspace, s.ID)),
+	}
+}
+
+// Accept puts an operator's intent into the record of its span. Records of several spans are separate parts
+// only where the operator concerns one span.
+func Accept(l keys.Layout, s Span, i *record.Intent) txn.Part {
+	key, history := l.Span(s.Keyspace, s.ID), l.History(s.Keyspace, i.Operator)
+	next := s.Span
+	next.Intent = i
+	return txn.Part{
+		If:      append(unclaimed(l, s), txn.Absent(history)),
+		Then:    []txn.Op{txn.Put(key, record.EncodeSpan(next))},
+		Witness: []string{history},
+		Mine:    func(f txn.Found) bool { return holds(f, key, i.Operator) || has(f, history) },
+	}
+}
+
+// End ends an operator that nobody acts on: its intent goes out, its history in. It is the leader's way to fail
+// or cancel an operator before its first claim.
+func End(l keys.Layout, s Span, o record.Outcome, why string, now time.Time) txn.Part {
+	history := l.History(s.Keyspace, s.Intent.Operator)
+	next := s.Span
+	next.Intent = nil
+	return txn.Part{
+		If: append(unclaimed(l, s), txn.Absent(history)),
+		Then: []txn.Op{
+			txn.Put(l.Span(s.Keyspace, s.ID), record.EncodeSpan(next)),
+			txn.Put(history, record.EncodeHistory(finish(s, o, why, "", now))),
+		},
+		Mine: func(f txn.Found) bool { return has(f, history) },
+	}
+}
+
+// Add makes a span. The ownerless record is its own intent to be opened, so the operator is accepted and ended
+// by this one write. It rewrites the keyspace record, so that two adds can never both have seen a free range.
+func Add(l keys.Layout, ks Keyspace, s Span, i *record.Intent, now time.Time) txn.Part {
+	key, history := l.Span(s.Keyspace, s.ID), l.History(s.Keyspace, i.Operator)
+	outer := ks.Keyspace
+	outer.RangeGeneration++
+	done := s
+	done.Intent = i
+	return txn.Part{
+		If: []txn.Cmp{txn.At(l.Keyspace(ks.Name), ks.Mod), txn.Absent(key), txn.Absent(history)},
+		Then: []txn.Op{
+			txn.Put(l.Keyspace(ks.Name), record.EncodeKeyspace(outer)),
+			txn.Put(key, record.EncodeSpan(s.Span)),
+			txn.Put(history, record.EncodeHistory(finish(done, record.OutcomeDone, "", "", now))),
+		},
+		Mine: func(f txn.Found) bool { return has(f, history) },
+	}
+}
+
+// BeginKeyspace records a keyspace that is being created. Its spans are added by PutNewSpan and stay invisible
+// to placement until CompleteKeyspace.
+func BeginKeyspace(l keys.Layout, ks Keyspace) txn.Part {
+	key := l.Keyspace(ks.Name)
+	by := ks.CreatedBy
+	return txn.Part{
+		If:   []txn.Cmp{txn.Absent(key)},
+		Then: []txn.Op{txn.Put(key, record.EncodeKeyspace(ks.Keyspace))},
+		Mine: func(f txn.Found) bool {
+			found, err := record.DecodeKeyspace(f[key].Value)
+			return err == nil && found.CreatedBy == by
+		},
+	}
+}
+
+// PutNewSpan adds one span to a keyspace that is being created. Its id belongs to the creating operator, so a
+// record that is there already is the trace of an earlier try.
+func PutNewSpan(l keys.Layout, s Span) txn.Part {
+	key := l.Span(s.Keyspace, s.ID)
+	return txn.Part{
+		If:   []txn.Cmp{txn.Absent(key)},
+		Then: []txn.Op{txn.Put(key, record.EncodeSpan(s.Span))},
+		Mine: func(f txn.Found) bool { return has(f, key) },
+	}
+}
+
+// SetKeyspace rewrites a keyspace record and, where an operator ends with it, puts the operator's history.
+func SetKeyspace(l keys.Layout, ks Keyspace, next record.Keyspace, h *record.History) txn.Part {
+	key := l.Keyspace(ks.Name)
+	p := txn.Part{
+		If:   []txn.Cmp{txn.At(key, ks.Mod)},
+		Then: []txn.Op{txn.Put(key, record.EncodeKeyspace(next))},
+	}
+	if h == nil {
+		want := string(record.EncodeKeyspace(next))
+		p.Mine = func(f txn.Found) bool { return string(f[key].Value) == want }
+		return p
+	}
+	history := l.History(ks.Name, h.Intent.Operator)
+	p.If = append(p.If, txn.Absent(history))
+	p.Then = append(p.Then, txn.Put(history, record.EncodeHistory(*h)))
+	p.Mine = func(f txn.Found) bool { return has(f, history) }
+	return p
+}
+
+// DropClaim deletes a claim whose session is not a present node key: present is the session that the node has
+// now, 0 for none. That is compared, too: the leader never takes a claim away from a living session.
+func DropClaim(l keys.Layout, r Ref, c Claim, present int64) txn.Part {
+	key := l.Operator(r.Keyspace, r.ID)
+	return txn.Part{
+		If:   []txn.Cmp{txn.At(key, c.Mod), txn.Created(l.Node(c.Node), present)},
+		Then: []txn.Op{txn.Delete(key)},
+		Mine: func(f txn.Found) bool { return f[key].Mod != c.Mod },
+	}
+}
+
+// PutProgress rewrites one bucket of positions.
+func PutProgress(l keys.Layout, ks string, bucket uint32, p record.Progress) txn.Part {
+	return txn.Part{Then: []txn.Op{txn.Put(l.Progress(ks, bucket), record.EncodeProgress(p))}}
+}
+
+// holds reports whether the span record found under key carries the operator's intent.
+func holds(f txn.Found, key, operator string) bool {
+	s, err := record.DecodeSpan(f[key].Value)
+	return err == nil && s.Intent != nil && s.Intent.Operator == operator
+}
+
+func has(f txn.Found, key string) bool {
+	_, ok := f[key]
+	return ok
+}
