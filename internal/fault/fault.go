@@ -1,7 +1,6 @@
 package fault
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -139,7 +138,8 @@ func ForField(err error, field string) error {
 	return &renamed
 }
 
-// ExitCode is the exit code of the command line: 0 for nil, and 1 for what nobody gave a reason.
+// ExitCode is the exit code of the command line: 0 for nil, and for what nobody gave a reason
+// 4 if it is a timeout, else 1.
 func ExitCode(err error) int {
 	if err == nil {
 		return 0
@@ -147,7 +147,11 @@ func ExitCode(err error) int {
 	if e, ok := As(err); ok {
 		return e.Reason.Class().ExitCode()
 	}
-	if errors.Is(err, context.DeadlineExceeded) {
+	// context.DeadlineExceeded and the timeouts of package net both say so, and this floor imports neither.
+	if late, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err); ok && late.Timeout() {
 		return ClassUnavailable.ExitCode()
 	}
 	return ClassFailed.ExitCode()
