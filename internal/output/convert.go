@@ -1,0 +1,213 @@
+package output
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	controlv1 "github.com/spanward/spanward/api/control/v1"
+	"github.com/spanward/spanward/span"
+)
+
+// FromSpan gives the shape of a span.
+func FromSpan(s *controlv1.Span) Span {
+	return Span{
+		Keyspace: s.GetKeyspace(), ID: s.GetId(), Start: Key(s.GetStart()), End: Key(s.GetEnd()), State: s.GetState(),
+		Node: s.GetNode(), Session: known(s.GetSession()), Token: known(s.GetToken()),
+		Checkpoint: s.Checkpoint, LagMS: s.LagMs, Load: s.Load, Operator: s.GetOperator(), LastError: s.GetLastError(),
+		Lineage: Lineage{Parents: some(s.GetParents()), Children: some(s.GetChildren())},
+		Copied:  s.Copied, CopyTotal: s.CopyTotal, Why: s.GetWhy(), Revision: s.GetRevision(),
+	}
+}
+
+// FromSpans gives the shapes of spans, in the order of keyspace and key.
+func FromSpans(in []*controlv1.Span) []Span {
+	out := each(in, FromSpan)
+	slices.SortFunc(out, func(a, b Span) int {
+		return cmp.Or(cmp.Compare(a.Keyspace, b.Keyspace), cmp.Compare(a.Start, b.Start), cmp.Compare(a.ID, b.ID))
+	})
+	return out
+}
+
+// FromOperator gives the shape of an operator.
+func FromOperator(o *controlv1.Operator) Operator {
+	return Operator{
+		ID: o.GetId(), RequestID: o.GetRequestId(), Type: o.GetType(), Keyspace: o.GetKeyspace(), Spans: some(o.GetSpans()),
+		From: o.GetFrom(), To: o.GetTo(), At: each(o.GetAt(), func(k []byte) Key { return Key(k) }),
+		Stage: o.GetStage(), Outcome: o.GetOutcome(), By: o.GetBy(), Reason: o.GetReason(),
+		Created: moment(o.GetCreated()), FinishedAt: moment(o.GetFinishedAt()), Error: o.GetError(), Results: some(o.GetResults()),
+		Steps: each(o.GetSteps(), func(s *controlv1.Operator_Step) Step {
+			return Step{Stage: s.GetStage(), At: moment(s.GetAt()), Node: s.GetNode()}
+		}),
+	}
+}
+
+// FromOperators gives the shapes of operators, the oldest first.
+func FromOperators(in []*controlv1.Operator) []Operator {
+	out := each(in, FromOperator)
+	slices.SortStableFunc(out, func(a, b Operator) int {
+		return cmp.Or(cmp.Compare(timeText(a.Created), timeText(b.Created)), compareIDs(a.ID, b.ID),
+			cmp.Compare(a.Keyspace, b.Keyspace), slices.Compare(a.Spans, b.Spans))
+	})
+	return out
+}
+
+// compareIDs orders operator ids by number: 9-1 goes before 10-1, and 10-2 before 10-10.
+func compareIDs(a, b string) int {
+	aTerm, aSeq, _ := strings.Cut(a, "-")
+	bTerm, bSeq, _ := strings.Cut(b, "-")
+	return cmp.Or(cmp.Compare(len(aTerm), len(bTerm)), cmp.Compare(aTerm, bTerm),
+		cmp.Compare(len(aSeq), len(bSeq)), cmp.Compare(aSeq, bSeq))
+}
+
+// FromNode gives the shape of a node.
+func FromNode(n *controlv1.Node) Node {
+	workloads := slices.Clone(some(n.GetWorkloads()))
+	slices.Sort(workloads)
+	return Node{
+		Name: n.GetName(), Session: known(n.GetSession()), Address: n.GetAddress(), State: n.GetState(), Spans: n.GetSpans(),
+		Workloads: workloads, Labels: someMap(n.GetLabels()), Capacity: n.GetCapacity(), Version: n.GetVersion(),
+		MayActUntilMS: n.MayActUntilMs,
+	}
+}
+
+// FromNodes gives the shapes of nodes, by name.
+func FromNodes(in []*controlv1.Node) []Node {
+	out := each(in, FromNode)
+	slices.SortFunc(out, func(a, b Node) int { return cmp.Compare(a.Name, b.Name) })
+	return out
+}
+
+// FromKeyspace gives the shape of a keyspace.
+func FromKeyspace(k *controlv1.Keyspace) Keyspace {
+	return Keyspace{
+		Name: k.GetName(), Workload: k.GetWorkload(), Set: someMap(k.GetSet()), Ranges: ranges(k.GetRanges()), State: k.GetState(),
+		Spans: spanCounts(k.GetSpans()), Checkpoint: k.Checkpoint, LagMS: k.LagMs, Copied: k.Copied, CopyTotal: k.CopyTotal,
+	}
+}
+
+func ranges(in []*controlv1.Range) []string {
+	rs := each(in, func(r *controlv1.Range) span.Range {
+		return span.Range{Start: string(r.GetStart()), End: string(r.GetEnd())}
+	})
+	slices.SortFunc(rs, span.Range.Compare)
+	return each(rs, span.Range.String)
+}
+
+// FromKeyspaces gives the shapes of keyspaces, by name.
+func FromKeyspaces(in []*controlv1.Keyspace) []Keyspace {
+	out := each(in, FromKeyspace)
+	slices.SortFunc(out, func(a, b Keyspace) int { return cmp.Compare(a.Name, b.Name) })
+	return out
+}
+
+// FromStatus gives the shape of a status.
+func FromStatus(s *controlv1.GetStatusResponse) Status {
+	return Status{
+		Cluster: s.GetCluster(), Leader: s.GetLeader(), Term: known(s.GetTerm()), Revision: known(s.GetRevision()),
+		Maintainers: maintainers(s.GetMaintainers()), Nodes: nodeCounts(s.GetNodes()), Spans: spanCounts(s.GetSpans()),
+		Operators: operatorCounts(s.GetOperators()), Problems: problems(s.GetProblems()), Keyspaces: FromKeyspaces(s.GetKeyspaces()),
+	}
+}
+
+func maintainers(in []*controlv1.Maintainer) []Maintainer {
+	out := each(in, func(m *controlv1.Maintainer) Maintainer {
+		return Maintainer{
+			Name: m.GetName(), Address: m.GetAddress(), Leader: m.GetLeader(), Version: m.GetVersion(), Draining: m.GetDraining(),
+		}
+	})
+	slices.SortFunc(out, func(a, b Maintainer) int { return cmp.Compare(a.Name, b.Name) })
+	return out
+}
+
+// problems are listed the oldest first.
+func problems(in []*controlv1.Problem) []Problem {
+	out := each(in, func(p *controlv1.Problem) Problem {
+		return Problem{
+			Kind: p.GetKind(), Keyspace: p.GetKeyspace(), Span: p.GetSpan(), Node: p.GetNode(),
+			Since: moment(p.GetSince()), Message: p.GetMessage(),
+		}
+	})
+	slices.SortStableFunc(out, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(timeText(a.Since), timeText(b.Since)), cmp.Compare(a.Kind, b.Kind),
+			cmp.Compare(a.Keyspace, b.Keyspace), cmp.Compare(a.Span, b.Span), cmp.Compare(a.Node, b.Node))
+	})
+	return out
+}
+
+// FromLookup gives the shape of a look-up.
+func FromLookup(l *controlv1.LookupResponse) Lookup {
+	return Lookup{
+		Keyspace: l.GetKeyspace(), Key: Key(l.GetKey()), Span: l.GetSpan(), Node: l.GetNode(), Address: l.GetAddress(),
+		Token: known(l.GetToken()), State: l.GetState(),
+	}
+}
+
+func spanCounts(m map[string]int64) SpanCounts {
+	return SpanCounts{
+		Total: m["total"], Running: m["running"], Absent: m["absent"], Opening: m["opening"], Closing: m["closing"],
+		Paused: m["paused"], Failing: m["failing"], Stuck: m["stuck"], Quarantined: m["quarantined"],
+	}
+}
+
+func nodeCounts(m map[string]int64) NodeCounts {
+	return NodeCounts{
+		Total: m["total"], Ready: m["ready"], Cordoned: m["cordoned"], Draining: m["draining"], Drained: m["drained"],
+		Unreachable: m["unreachable"], Gone: m["gone"],
+	}
+}
+
+func operatorCounts(m map[string]int64) OperatorCounts {
+	return OperatorCounts{
+		Total: m["total"], Queued: m["queued"], Closing: m["closing"], HandedOff: m["handed_off"], Opening: m["opening"],
+	}
+}
+
+// known turns the 0 of the wire, which never is a session, token or term, into null.
+func known[T int64 | uint64](n T) *T {
+	if n == 0 {
+		return nil
+	}
+	return &n
+}
+
+func moment(t *timestamppb.Timestamp) *Time {
+	if t == nil || t.GetSeconds() == 0 && t.GetNanos() == 0 {
+		return nil
+	}
+	own := Time(t.AsTime())
+	return &own
+}
+
+// timeText orders as its time does; what is not known goes last.
+func timeText(t *Time) string {
+	if t == nil {
+		return "~"
+	}
+	return t.String()
+}
+
+// some is the list, but never null.
+func some[T any](in []T) []T {
+	if in == nil {
+		return []T{}
+	}
+	return in
+}
+
+func someMap(in map[string]string) map[string]string {
+	if in == nil {
+		return map[string]string{}
+	}
+	return in
+}
+
+func each[A, B any](in []A, f func(A) B) []B {
+	out := make([]B, 0, len(in))
+	for _, a := range in {
+		out = append(out, f(a))
+	}
+	return out
+}

@@ -1,0 +1,200 @@
+package output
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spanward/spanward/span"
+)
+
+var spanColumns = []column[Span]{
+	{head: "KEYSPACE", cell: func(s Span) string { return s.Keyspace }},
+	{head: "SPAN", cell: func(s Span) string { return s.ID }},
+	{head: "RANGE", cell: func(s Span) string { return span.Range{Start: string(s.Start), End: string(s.End)}.String() }},
+	{head: "STATE", cell: func(s Span) string { return s.State }},
+	{head: "NODE", cell: func(s Span) string { return s.Node }},
+	{head: "CHECKPOINT", cell: func(s Span) string { return number(s.Checkpoint) }},
+	{head: "LAG", cell: func(s Span) string { return lag(s.LagMS) }},
+	{head: "COPY", cell: func(s Span) string { return progress(s.Copied, s.CopyTotal) }},
+	{head: "LOAD", wide: true, cell: func(s Span) string { return number(s.Load) }},
+	{head: "OPERATOR", cell: func(s Span) string { return s.Operator }},
+	{head: "SESSION", wide: true, cell: func(s Span) string { return number(s.Session) }},
+	{head: "TOKEN", wide: true, cell: func(s Span) string { return number(s.Token) }},
+	{head: "REVISION", wide: true, cell: func(s Span) string { return strconv.FormatInt(s.Revision, 10) }},
+	{head: "PARENTS", wide: true, cell: func(s Span) string { return strings.Join(s.Lineage.Parents, " ") }},
+	{head: "CHILDREN", wide: true, cell: func(s Span) string { return strings.Join(s.Lineage.Children, " ") }},
+	{head: "WHY", wide: true, cell: func(s Span) string { return s.Why }},
+	{head: "ERROR", cell: func(s Span) string { return s.LastError }},
+}
+
+// Spans prints a list of spans.
+func (p Printer) Spans(in []Span) error { return list(p, "spans", in, spanColumns) }
+
+// Span prints one span.
+func (p Printer) Span(s Span) error { return object(p, s, spanColumns) }
+
+var operatorColumns = []column[Operator]{
+	{head: "OPERATOR", cell: func(o Operator) string { return o.ID }},
+	{head: "TYPE", cell: func(o Operator) string { return o.Type }},
+	{head: "KEYSPACE", cell: func(o Operator) string { return o.Keyspace }},
+	{head: "SPANS", cell: func(o Operator) string { return strings.Join(o.Spans, " ") }},
+	{head: "FROM", cell: func(o Operator) string { return o.From }},
+	{head: "TO", cell: func(o Operator) string { return o.To }},
+	{head: "AT", wide: true, cell: func(o Operator) string { return strings.Join(each(o.At, Key.String), " ") }},
+	{head: "STAGE", cell: func(o Operator) string { return o.Stage }},
+	{head: "OUTCOME", cell: func(o Operator) string { return o.Outcome }},
+	{head: "BY", cell: func(o Operator) string { return o.By }},
+	{head: "REASON", wide: true, cell: func(o Operator) string { return o.Reason }},
+	{head: "CREATED", cell: func(o Operator) string { return clock(o.Created) }},
+	{head: "TOOK", cell: func(o Operator) string { return took(o.Created, o.FinishedAt) }},
+	{head: "REQUEST", wide: true, cell: func(o Operator) string { return o.RequestID }},
+	{head: "RESULTS", wide: true, cell: func(o Operator) string { return strings.Join(o.Results, " ") }},
+	{head: "STEPS", wide: true, cell: steps},
+	{head: "ERROR", cell: func(o Operator) string { return o.Error }},
+}
+
+// steps is the way of an operator with the time from its acceptance.
+func steps(o Operator) string {
+	return strings.Join(each(o.Steps, func(s Step) string {
+		text := s.Stage
+		if d := took(o.Created, s.At); d != "" {
+			text += "+" + d
+		}
+		if s.Node != "" {
+			text += "@" + s.Node
+		}
+		return text
+	}), " ")
+}
+
+// Operators prints a list of operators.
+func (p Printer) Operators(in []Operator) error { return list(p, "operators", in, operatorColumns) }
+
+// Operator prints one operator.
+func (p Printer) Operator(o Operator) error { return object(p, o, operatorColumns) }
+
+// OperatorLine prints one line, for a watch.
+func (p Printer) OperatorLine(o Operator) error {
+	if p.Format == JSON {
+		return p.json(o)
+	}
+	_, err := fmt.Fprintln(p.Out, OperatorText(o))
+	return err
+}
+
+// OperatorText says in one line how an operator stands.
+func OperatorText(o Operator) string {
+	words := []string{o.ID, o.Type, o.Keyspace, strings.Join(o.Spans, ",")}
+	if o.From != "" || o.To != "" {
+		words = append(words, cmp.Or(o.From, "-")+"→"+cmp.Or(o.To, "-"))
+	}
+	words = append(words, cmp.Or(o.Outcome, o.Stage), took(o.Created, o.FinishedAt), o.Error)
+	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), " ")
+}
+
+var nodeColumns = []column[Node]{
+	{head: "NODE", cell: func(n Node) string { return n.Name }},
+	{head: "STATE", cell: func(n Node) string { return n.State }},
+	{head: "SPANS", cell: func(n Node) string { return strconv.FormatInt(n.Spans, 10) }},
+	{head: "CAPACITY", wide: true, cell: func(n Node) string { return strconv.FormatInt(n.Capacity, 10) }},
+	{head: "WORKLOADS", cell: func(n Node) string { return strings.Join(n.Workloads, " ") }},
+	{head: "ADDRESS", cell: func(n Node) string { return n.Address }},
+	{head: "SESSION", wide: true, cell: func(n Node) string { return number(n.Session) }},
+	{head: "LABELS", wide: true, cell: func(n Node) string { return pairs(n.Labels) }},
+	{head: "VERSION", wide: true, cell: func(n Node) string { return n.Version }},
+	{head: "MAY_ACT", cell: func(n Node) string { return lag(n.MayActUntilMS) }},
+}
+
+// Nodes prints a list of nodes.
+func (p Printer) Nodes(in []Node) error { return list(p, "nodes", in, nodeColumns) }
+
+// Node prints one node.
+func (p Printer) Node(n Node) error { return object(p, n, nodeColumns) }
+
+var keyspaceColumns = []column[Keyspace]{
+	{head: "KEYSPACE", cell: func(k Keyspace) string { return k.Name }},
+	{head: "WORKLOAD", cell: func(k Keyspace) string { return k.Workload }},
+	{head: "STATE", cell: func(k Keyspace) string { return k.State }},
+	{head: "SPANS", cell: func(k Keyspace) string { return k.Spans.String() }},
+	{head: "RANGES", cell: func(k Keyspace) string { return strings.Join(k.Ranges, " ") }},
+	{head: "CHECKPOINT", cell: func(k Keyspace) string { return number(k.Checkpoint) }},
+	{head: "LAG", cell: func(k Keyspace) string { return lag(k.LagMS) }},
+	{head: "COPY", cell: func(k Keyspace) string { return progress(k.Copied, k.CopyTotal) }},
+	{head: "SET", wide: true, cell: func(k Keyspace) string { return pairs(k.Set) }},
+}
+
+// Keyspaces prints a list of keyspaces.
+func (p Printer) Keyspaces(in []Keyspace) error { return list(p, "keyspaces", in, keyspaceColumns) }
+
+// Keyspace prints one keyspace.
+func (p Printer) Keyspace(k Keyspace) error { return object(p, k, keyspaceColumns) }
+
+var lookupColumns = []column[Lookup]{
+	{head: "KEYSPACE", cell: func(l Lookup) string { return l.Keyspace }},
+	{head: "KEY", cell: func(l Lookup) string { return l.Key.String() }},
+	{head: "SPAN", cell: func(l Lookup) string { return l.Span }},
+	{head: "NODE", cell: func(l Lookup) string { return l.Node }},
+	{head: "ADDRESS", cell: func(l Lookup) string { return l.Address }},
+	{head: "TOKEN", cell: func(l Lookup) string { return number(l.Token) }},
+	{head: "STATE", cell: func(l Lookup) string { return l.State }},
+}
+
+// Lookup prints whose a key is.
+func (p Printer) Lookup(l Lookup) error { return object(p, l, lookupColumns) }
+
+func number[T int64 | uint64 | float64](n *T) string {
+	if n == nil {
+		return ""
+	}
+	return fmt.Sprint(*n)
+}
+
+// lag is a number of milliseconds that is read by people.
+func lag(ms *int64) string {
+	if ms == nil {
+		return ""
+	}
+	d := time.Duration(*ms) * time.Millisecond
+	if d >= time.Minute {
+		d = d.Round(time.Second)
+	}
+	return d.String()
+}
+
+// progress of an initial copy.
+func progress(copied, total *int64) string {
+	switch {
+	case copied == nil:
+		return ""
+	case total == nil || *total == 0:
+		return fmt.Sprint(*copied)
+	}
+	return fmt.Sprintf("%d/%d (%d%%)", *copied, *total, min(100, *copied*100 / *total))
+}
+
+func clock(t *Time) string {
+	if t == nil {
+		return ""
+	}
+	return time.Time(*t).UTC().Format(time.RFC3339)
+}
+
+func took(from, to *Time) string {
+	if from == nil || to == nil {
+		return ""
+	}
+	return time.Time(*to).Sub(time.Time(*from)).Round(time.Millisecond).String()
+}
+
+func pairs(m map[string]string) string {
+	var out []string
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		out = append(out, k+"="+m[k])
+	}
+	return strings.Join(out, " ")
+}

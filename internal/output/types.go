@@ -1,0 +1,231 @@
+package output
+
+import (
+	"time"
+
+	"github.com/spanward/spanward/span"
+)
+
+// Span is one of spans[].
+type Span struct {
+	Keyspace   string   `json:"keyspace"`
+	ID         string   `json:"id"`
+	Start      Key      `json:"start"`
+	End        Key      `json:"end"`
+	State      string   `json:"state"`
+	Node       string   `json:"node"`
+	Session    *int64   `json:"session"`
+	Token      *uint64  `json:"token"`
+	Checkpoint *uint64  `json:"checkpoint"`
+	LagMS      *int64   `json:"lag_ms"`
+	Load       *float64 `json:"load"`
+	Operator   string   `json:"operator"`
+	LastError  string   `json:"last_error"`
+	Lineage    Lineage  `json:"lineage"`
+	Copied     *int64   `json:"copied"`
+	CopyTotal  *int64   `json:"copy_total"`
+	Why        string   `json:"why"`
+	Revision   int64    `json:"revision"`
+}
+
+// Lineage is where a span came from and what became of it.
+type Lineage struct {
+	Parents  []string `json:"parents"`
+	Children []string `json:"children"`
+}
+
+// Operator is one of operators[].
+type Operator struct {
+	ID         string   `json:"id"`
+	RequestID  string   `json:"request_id"`
+	Type       string   `json:"type"`
+	Keyspace   string   `json:"keyspace"`
+	Spans      []string `json:"spans"`
+	From       string   `json:"from"`
+	To         string   `json:"to"`
+	At         []Key    `json:"at"`
+	Stage      string   `json:"stage"`
+	Outcome    string   `json:"outcome"`
+	By         string   `json:"by"`
+	Reason     string   `json:"reason"`
+	Created    *Time    `json:"created"`
+	FinishedAt *Time    `json:"finished_at"`
+	Error      string   `json:"error"`
+	Results    []string `json:"results"`
+	Steps      []Step   `json:"steps"`
+}
+
+// Step is the moment at which an operator reached a stage.
+type Step struct {
+	Stage string `json:"stage"`
+	At    *Time  `json:"at"`
+	Node  string `json:"node"`
+}
+
+// Node is one of nodes[].
+type Node struct {
+	Name          string            `json:"name"`
+	Session       *int64            `json:"session"`
+	Address       string            `json:"address"`
+	State         string            `json:"state"`
+	Spans         int64             `json:"spans"`
+	Workloads     []string          `json:"workloads"`
+	Labels        map[string]string `json:"labels"`
+	Capacity      int64             `json:"capacity"`
+	Version       string            `json:"version"`
+	MayActUntilMS *int64            `json:"may_act_until_ms"`
+}
+
+// Keyspace is one of keyspaces[].
+type Keyspace struct {
+	Name       string            `json:"name"`
+	Workload   string            `json:"workload"`
+	Set        map[string]string `json:"set"`
+	Ranges     []string          `json:"ranges"`
+	State      string            `json:"state"`
+	Spans      SpanCounts        `json:"spans"`
+	Checkpoint *uint64           `json:"checkpoint"`
+	LagMS      *int64            `json:"lag_ms"`
+	Copied     *int64            `json:"copied"`
+	CopyTotal  *int64            `json:"copy_total"`
+}
+
+// SpanCounts counts spans by state.
+type SpanCounts struct {
+	Total       int64 `json:"total"`
+	Running     int64 `json:"running"`
+	Absent      int64 `json:"absent"`
+	Opening     int64 `json:"opening"`
+	Closing     int64 `json:"closing"`
+	Paused      int64 `json:"paused"`
+	Failing     int64 `json:"failing"`
+	Stuck       int64 `json:"stuck"`
+	Quarantined int64 `json:"quarantined"`
+}
+
+// NodeCounts counts nodes by state.
+type NodeCounts struct {
+	Total       int64 `json:"total"`
+	Ready       int64 `json:"ready"`
+	Cordoned    int64 `json:"cordoned"`
+	Draining    int64 `json:"draining"`
+	Drained     int64 `json:"drained"`
+	Unreachable int64 `json:"unreachable"`
+	Gone        int64 `json:"gone"`
+}
+
+// OperatorCounts counts operators in flight by stage.
+type OperatorCounts struct {
+	Total     int64 `json:"total"`
+	Queued    int64 `json:"queued"`
+	Closing   int64 `json:"closing"`
+	HandedOff int64 `json:"handed_off"`
+	Opening   int64 `json:"opening"`
+}
+
+// Status is the answer of status.
+type Status struct {
+	Cluster     string         `json:"cluster"`
+	Leader      string         `json:"leader"`
+	Term        *int64         `json:"term"`
+	Revision    *int64         `json:"revision"`
+	Maintainers []Maintainer   `json:"maintainers"`
+	Nodes       NodeCounts     `json:"nodes"`
+	Spans       SpanCounts     `json:"spans"`
+	Operators   OperatorCounts `json:"operators"`
+	Problems    []Problem      `json:"problems"`
+	Keyspaces   []Keyspace     `json:"keyspaces"`
+}
+
+// Maintainer is one of maintainers[].
+type Maintainer struct {
+	Name     string `json:"name"`
+	Address  string `json:"address"`
+	Leader   bool   `json:"leader"`
+	Version  string `json:"version"`
+	Draining bool   `json:"draining"`
+}
+
+// Problem is one of problems[].
+type Problem struct {
+	Kind     string `json:"kind"`
+	Keyspace string `json:"keyspace"`
+	Span     string `json:"span"`
+	Node     string `json:"node"`
+	Since    *Time  `json:"since"`
+	Message  string `json:"message"`
+}
+
+// Lookup is the answer of lookup.
+type Lookup struct {
+	Keyspace string  `json:"keyspace"`
+	Key      Key     `json:"key"`
+	Span     string  `json:"span"`
+	Node     string  `json:"node"`
+	Address  string  `json:"address"`
+	Token    *uint64 `json:"token"`
+	State    string  `json:"state"`
+}
+
+// Check is the answer of check.
+type Check struct {
+	OK          bool        `json:"ok"`
+	Revision    int64       `json:"revision"`
+	HistoryFrom int64       `json:"history_from"`
+	Violations  []Violation `json:"violations"`
+}
+
+// Violation is one of violations[].
+type Violation struct {
+	Invariant string `json:"invariant"`
+	Keyspace  string `json:"keyspace"`
+	Span      string `json:"span"`
+	Revision  int64  `json:"revision"`
+	Message   string `json:"message"`
+}
+
+// Diff is the answer of mirror diff.
+type Diff struct {
+	Equal     bool      `json:"equal"`
+	Compared  int64     `json:"compared"`
+	Missing   int64     `json:"missing"`
+	Extra     int64     `json:"extra"`
+	Different int64     `json:"different"`
+	Examples  []Example `json:"examples"`
+}
+
+// Example is a key that differs.
+type Example struct {
+	Kind string `json:"kind"`
+	Span string `json:"span"`
+	Key  Key    `json:"key"`
+}
+
+// Version is the answer of version.
+type Version struct {
+	Version string `json:"version"`
+	Commit  string `json:"commit"`
+	Go      string `json:"go"`
+	// Failpoints says whether the binary was built to be failed on purpose.
+	Failpoints bool `json:"failpoints"`
+}
+
+// Key is raw key bytes that print escaped.
+type Key string
+
+// MarshalText escapes the key.
+func (k Key) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// String escapes the key.
+func (k Key) String() string { return span.EscapeKey(string(k)) }
+
+// Time prints in UTC, with all nine digits of its nanoseconds, so that texts compare like times.
+type Time time.Time
+
+const timeFormat = "2006-01-02T15:04:05.000000000Z07:00"
+
+// MarshalText is RFC 3339.
+func (t Time) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
+// String is RFC 3339.
+func (t Time) String() string { return time.Time(t).UTC().Format(timeFormat) }
