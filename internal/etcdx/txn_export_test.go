@@ -1,0 +1,4 @@
+package etcdx
+
+// Classified is what Run makes of an error.
+var Classified = classified
