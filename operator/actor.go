@@ -88,7 +88,8 @@ type (
 		Done bool
 		// Mod is the revision at which the transaction wrote Effect.Key.
 		Mod int64
-		// Found is the record that a refusal read, nil if there is none; Held the claim, if there is one.
+		// Found is the record that a refusal read, nil if there is none; Held the claim, if there is one. They come
+		// with Done, too, if an earlier sending had done it and its answer was lost: others may have written since.
 		Found *Span
 		Held  *Claim
 	}
@@ -102,8 +103,10 @@ type (
 	CloseFailed struct{ Err string }
 	// Broken: the instance said that it cannot go on.
 	Broken struct{ Err string }
-	// Stop: the process stops cleanly, or the span turned out not to be the session's own.
+	// Stop: the process stops cleanly.
 	Stop struct{}
+	// Disowned: a linearizable read at Revision found neither the record nor a claim to name this session.
+	Disowned struct{ Revision int64 }
 )
 
 func (AskOpen) event()     {}
@@ -116,6 +119,7 @@ func (Closed) event()      {}
 func (CloseFailed) event() {}
 func (Broken) event()      {}
 func (Stop) event()        {}
+func (Disowned) event()    {}
 
 // Effect is something for the dispatcher to do. Effects are carried out in order.
 type Effect interface{ effect() }
@@ -200,6 +204,8 @@ func (a Actor) Step(env Env, ev Event) (Actor, []Effect) {
 		return a.broken(ev)
 	case Stop:
 		return a.stop()
+	case Disowned:
+		return a.disowned(ev)
 	}
 	return a, nil
 }

@@ -72,6 +72,15 @@ func (a Actor) broken(ev Broken) (Actor, []Effect) {
 	return a.stop()
 }
 
+// disowned: what runs is nobody's any more, and perhaps somebody else's already, so it ends at once. Where a
+// transaction is in flight its answer decides, and what was committed after the read is newer than the read.
+func (a Actor) disowned(ev Disowned) (Actor, []Effect) {
+	if a.Phase != Running || a.Span.Mod > ev.Revision {
+		return a, nil
+	}
+	return Actor{}, []Effect{Abort{}, Forget{}}
+}
+
 func claimFor(env Env, s Span, stage record.Stage, term int64) Claim {
 	c := record.Claim{
 		Stage: stage, Node: env.Me.Node, Session: env.Me.Session,

@@ -78,6 +78,10 @@ func (a Actor) committed(env Env, ev Answer) (Actor, []Effect) {
 	if i := a.Span.Intent; i != nil && i.Kind == record.KindMove {
 		a.Span.Intent = nil
 	}
+	if ev.Found != nil {
+		// The answer was late: the leader may have accepted an operator since, which a hand-back must not overwrite.
+		a.Span = *ev.Found
+	}
 	a.Phase, a.Claim = Running, Claim{}
 	fx := []Effect{Say{Result: ResultDone, Operator: op}}
 	if !a.Doomed {
