@@ -25,7 +25,7 @@ var floors = map[string]int{
 
 	"maintainer": 2, "dispatcher": 2, "internal/audit": 2,
 
-	"workload": 3, "client": 3, "web": 3,
+	"workload": 3, "client": 3, "web": 3, "internal/output": 3,
 
 	"cmd": 4, "integration": 4, "examples": 4,
 	"internal/etcdtest": 4, "internal/sim": 4, "internal/tools": 4,
