@@ -1,0 +1,130 @@
+package maintainer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/spanward/spanward/keys"
+)
+
+// Config tells a maintainer who it is and how patient to be.
+type Config struct {
+	// Layout of the cluster's keys. Required.
+	Layout keys.Layout
+	// Name of this replica, unique in the cluster. Required. A second process with the same name waits until the
+	// session of the first is over.
+	Name string
+	// Advertise is the address at which other processes reach Listener. Required.
+	Advertise string
+	// Listener is where the control API and dispatcher sessions are served. Required; Run closes it.
+	Listener net.Listener
+	// Client of etcd. Required; Run does not close it.
+	Client *clientv3.Client
+	// Version of the program, as it is shown.
+	Version string
+
+	// TTL is how long etcd keeps the seat of a silent leader. Zero means 5 s; whole seconds, at least 2. Failover
+	// takes up to this long when a whole host dies; a leader that pauses longer loses the seat.
+	TTL time.Duration
+	// AskRetry is how long an ask that nobody answered waits before it is sent again. Zero means 2 s. It doubles up
+	// to MaxAskRetry (zero: 30 s). Too short repeats asks that are only slow, which is harmless.
+	AskRetry, MaxAskRetry time.Duration
+	// OpenRetry is the pause after an opening that failed. Zero means 1 s; it doubles up to MaxOpenRetry (zero: 1 min),
+	// with jitter.
+	OpenRetry, MaxOpenRetry time.Duration
+	// ProgressEvery is how often checkpoints that changed are written to etcd. Zero means 10 s. A span whose owner dies
+	// goes back by up to this much; each round writes one key per bucket that changed.
+	ProgressEvery time.Duration
+	// StandbyEvery is how often a standby tells the leader how far its view is, if it has moved. Zero means 100 ms.
+	StandbyEvery time.Duration
+	// RegisterTimeout bounds how long a dispatcher's first message, and the view, may take. Zero means 5 s.
+	RegisterTimeout time.Duration
+	// RequestTimeout bounds each single request to etcd. Zero means 2 s.
+	RequestTimeout time.Duration
+	// ResignTimeout bounds what a leader that stops may still do: name a successor and give its session up. Zero
+	// means 3 s.
+	ResignTimeout time.Duration
+	// InFlight bounds the asks that one node has not answered yet. Zero means 512.
+	InFlight int
+}
+
+const (
+	defaultTTL             = 5 * time.Second
+	defaultAskRetry        = 2 * time.Second
+	defaultMaxAskRetry     = 30 * time.Second
+	defaultOpenRetry       = time.Second
+	defaultMaxOpenRetry    = time.Minute
+	defaultProgressEvery   = 10 * time.Second
+	defaultStandbyEvery    = 100 * time.Millisecond
+	defaultRegisterTimeout = 5 * time.Second
+	defaultRequestTimeout  = 2 * time.Second
+	defaultResignTimeout   = 3 * time.Second
+	defaultInFlight        = 512
+
+	minTTL = 2 * time.Second
+)
+
+func (c Config) withDefaults() Config {
+	fill := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	fill(&c.TTL, defaultTTL)
+	fill(&c.AskRetry, defaultAskRetry)
+	fill(&c.MaxAskRetry, max(defaultMaxAskRetry, c.AskRetry))
+	fill(&c.OpenRetry, defaultOpenRetry)
+	fill(&c.MaxOpenRetry, max(defaultMaxOpenRetry, c.OpenRetry))
+	fill(&c.ProgressEvery, defaultProgressEvery)
+	fill(&c.StandbyEvery, defaultStandbyEvery)
+	fill(&c.RegisterTimeout, defaultRegisterTimeout)
+	fill(&c.RequestTimeout, defaultRequestTimeout)
+	fill(&c.ResignTimeout, defaultResignTimeout)
+	if c.InFlight == 0 {
+		c.InFlight = defaultInFlight
+	}
+	return c
+}
+
+// validate reports all problems at once.
+func (c Config) validate() error {
+	var errs []error
+	need := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	if err := keys.CheckName("name", c.Name); err != nil {
+		errs = append(errs, err)
+	}
+	need(c.Layout != keys.Layout{}, "no layout")
+	need(c.Listener != nil, "no listener")
+	need(c.Advertise != "", "no address to advertise")
+	need(c.Client != nil, "no etcd client")
+	need(c.TTL >= minTTL && c.TTL%time.Second == 0, "session ttl %v: needs whole seconds, at least %v", c.TTL, minTTL)
+	for _, d := range []struct {
+		name    string
+		value   time.Duration
+		longest time.Duration
+	}{
+		{"ask retry", c.AskRetry, c.MaxAskRetry},
+		{"open retry", c.OpenRetry, c.MaxOpenRetry},
+		{"progress interval", c.ProgressEvery, time.Hour},
+		{"standby interval", c.StandbyEvery, c.TTL},
+		{"register timeout", c.RegisterTimeout, time.Minute},
+		{"request timeout", c.RequestTimeout, time.Minute},
+		{"resign timeout", c.ResignTimeout, time.Minute},
+	} {
+		need(d.value > 0 && d.value <= d.longest, "%s %v: needs more than 0 and at most %v", d.name, d.value, d.longest)
+	}
+	need(c.InFlight > 0, "%d asks in flight: needs at least 1", c.InFlight)
+	return errors.Join(errs...)
+}
+
+// dialer connects to another maintainer.
+type dialer func(ctx context.Context, address string) (net.Conn, error)
