@@ -1,0 +1,57 @@
+package failpoint
+
+import "slices"
+
+// table is the registry: for each role and operator the steps that are transactions or messages. "any" stands where the step
+// is not part of one kind of operator.
+var table = []struct {
+	role, operator string
+	steps          []string
+}{
+	// Accepting is the leader's transaction that makes a request an operator; asking is its message to a dispatcher.
+	{"maintainer", "keyspace", []string{"accept"}},
+	{"maintainer", "add", []string{"accept"}},
+	{"maintainer", "remove", []string{"accept", "ask"}},
+	{"maintainer", "move", []string{"accept", "ask"}},
+	{"maintainer", "placement", []string{"ask"}},
+	{"maintainer", "any", []string{
+		"campaign", // the transaction that takes the leader key
+		"orphan",   // deletes the claim of a session that is over
+		"progress", // writes checkpoints
+		"register", // puts the maintainer's own key
+		"resign",   // rewrites the leader key
+	}},
+
+	// open and close are the workload's; report is the message about a stage to the leader.
+	{"dispatcher", "placement", []string{"claim", "open", "commit", "abort", "report"}},
+	{"dispatcher", "move", []string{"claim", "close", "handoff"}},
+	{"dispatcher", "remove", []string{"claim", "close", "delete"}},
+	{"dispatcher", "any", []string{
+		"handback", // gives spans back at a clean stop
+		"register", // puts the node key
+		"report",   // a full report, or one of checkpoints
+		"revoke",   // ends the session
+	}},
+}
+
+var names = expand()
+
+func expand() []string {
+	var all []string
+	for _, row := range table {
+		for _, step := range row.steps {
+			point := row.role + "/" + row.operator + "/" + step
+			all = append(all, point+"/before", point+"/after")
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// Names lists all failpoints, sorted.
+func Names() []string { return slices.Clone(names) }
+
+func registered(name string) bool {
+	_, ok := slices.BinarySearch(names, name)
+	return ok
+}
