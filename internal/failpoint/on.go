@@ -66,7 +66,8 @@ func (a *armed) hit(ctx context.Context, name string) error {
 	case sleep:
 		wait(ctx, act.delay)
 	case hold:
-		for exists(act.file) && wait(ctx, pollEvery) {
+		for waiting := true; waiting && exists(act.file); {
+			waiting = wait(ctx, pollEvery)
 		}
 	}
 	return nil

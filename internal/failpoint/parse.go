@@ -33,8 +33,11 @@ func (a action) String() string {
 		return "sleep:" + a.delay.String()
 	case hold:
 		return "hold:" + a.file
+	case exit:
+		return "exit"
+	default:
+		return "-"
 	}
-	return cmp.Or(string(a.verb), "-")
 }
 
 // rule acts at one hit of one name.
