@@ -52,14 +52,14 @@ func (b *Bubble) Etcd() *etcdserver.EtcdServer {
 	return b.node.etcd
 }
 
-// Up starts the server on the data that is there, as after a crash. It does nothing if the server runs.
+// Up starts the server on the data that is there, as after a crash. It does nothing if the server runs. Like Down it is
+// for one goroutine at a time.
 func (b *Bubble) Up() {
 	b.tb.Helper()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.node != nil {
+	if b.Etcd() != nil {
 		return
 	}
+	// The mutex is not held while the server starts: a goroutine that waits for a mutex keeps virtual time from passing.
 	l := newMemListener()
 	n, err := startNode(b.config, l, nil, nil)
 	if err != nil {
@@ -69,19 +69,22 @@ func (b *Bubble) Up() {
 		n.stop()
 		b.tb.Fatal(err)
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.node, b.listener = n, l
 }
 
 // Down stops the server at once: all connections break, and new ones are refused until Up.
 func (b *Bubble) Down() {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.node == nil {
+	n := b.node
+	b.node = nil
+	b.mu.Unlock()
+	if n == nil {
 		return
 	}
 	_ = b.listener.Close()
-	b.node.stop()
-	b.node = nil
+	n.stop()
 }
 
 // Process adds an independent client of the server.

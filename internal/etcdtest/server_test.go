@@ -3,6 +3,7 @@ package etcdtest
 import (
 	"context"
 	"testing"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
@@ -31,14 +32,14 @@ func TestClusterSurvivesItsLeader(t *testing.T) {
 	c := cl.Client(t)
 	put(t, c, "k", "v")
 	cl.Leader().Stop()
-	ctx, cancel := context.WithTimeout(t.Context(), setupTimeout)
-	defer cancel()
-	for {
+	for deadline := time.Now().Add(setupTimeout); ; {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		_, err := c.Put(ctx, "k", "w", clientv3.WithPrevKV())
+		cancel()
 		if err == nil {
-			break
+			return
 		}
-		if ctx.Err() != nil {
+		if time.Now().After(deadline) {
 			t.Fatal(err)
 		}
 	}
