@@ -73,15 +73,7 @@ func (a Actor) committed(env Env, ev Answer) (Actor, []Effect) {
 		return a, append([]Effect{Abort{}}, fx...)
 	}
 	op := a.Claim.Operator
-	a.Span.Mod, a.Span.Owner, a.Span.LastNode = ev.Mod, a.owner(env), env.Me.Node
-	a.Span.Checkpoint = a.Span.Checkpoint.Max(a.From)
-	if i := a.Span.Intent; i != nil && i.Kind == record.KindMove {
-		a.Span.Intent = nil
-	}
-	if ev.Found != nil {
-		// The answer was late: the leader may have accepted an operator since, which a hand-back must not overwrite.
-		a.Span = *ev.Found
-	}
+	a.Span = a.ownedRecord(env, ev)
 	a.Phase, a.Claim = Running, Claim{}
 	fx := []Effect{Say{Result: ResultDone, Operator: op}}
 	if !a.Doomed {
@@ -89,6 +81,21 @@ func (a Actor) committed(env Env, ev Answer) (Actor, []Effect) {
 	}
 	a, more := a.stop()
 	return a, append(fx, more...)
+}
+
+// ownedRecord is the record after the commit. If the commit was only recognised later, the record may carry more
+// than the commit wrote: an operator that the leader has accepted since. Then what was read counts.
+func (a Actor) ownedRecord(env Env, ev Answer) Span {
+	if ev.Found != nil {
+		return *ev.Found
+	}
+	s := a.Span
+	s.Mod, s.Owner, s.LastNode = ev.Mod, a.owner(env), env.Me.Node
+	s.Checkpoint = s.Checkpoint.Max(a.From)
+	if s.Intent != nil && s.Intent.Kind == record.KindMove {
+		s.Intent = nil
+	}
+	return s
 }
 
 // dropClaim is the way out of a refused step: the claim, if it is still there, goes; nothing else is touched.

@@ -125,9 +125,15 @@ func DropClaim(l keys.Layout, r Ref, c Claim, present int64) txn.Part {
 	}
 }
 
-// PutProgress rewrites one bucket of positions.
-func PutProgress(l keys.Layout, ks string, bucket uint32, p record.Progress) txn.Part {
-	return txn.Part{Then: []txn.Op{txn.Put(l.Progress(ks, bucket), record.EncodeProgress(p))}}
+// PutProgress rewrites one bucket of positions, as it was read at mod. Without that compare a sending whose answer
+// was lost could land again later, over a newer one.
+func PutProgress(l keys.Layout, ks string, bucket uint32, p record.Progress, mod int64) txn.Part {
+	key, value := l.Progress(ks, bucket), record.EncodeProgress(p)
+	return txn.Part{
+		If:   []txn.Cmp{txn.At(key, mod)},
+		Then: []txn.Op{txn.Put(key, value)},
+		Mine: func(f txn.Found) bool { return string(f[key].Value) == string(value) },
+	}
 }
 
 // holds reports whether the span record found under key carries the operator's intent.

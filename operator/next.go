@@ -210,9 +210,9 @@ func place(m Member, only string) Action {
 	p := Place{Span: m.Ref, Only: only, By: record.ByPlacement}
 	switch {
 	case m.Intent != nil && m.Intent.Kind == record.KindRemove:
-		p.Why = "opened once to fence its sink before it is removed"
+		p.By, p.Why = m.Intent.By, "opened once to fence its sink before it is removed"
 	case m.Intent != nil:
-		p.Why = fmt.Sprintf("%s %s was handed off", record.KindName(m.Intent.Kind), m.Intent.Operator)
+		p.By, p.Why = m.Intent.By, fmt.Sprintf("%s %s was handed off", record.KindName(m.Intent.Kind), m.Intent.Operator)
 	case !m.Span.Owner.Nobody():
 		p.By, p.Why = record.ByFailover, fmt.Sprintf("%s is gone", m.Span.Owner.Node)
 	case m.LastNode != "":
