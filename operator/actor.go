@@ -215,6 +215,7 @@ func (a Actor) Busy() bool {
 	switch a.Phase {
 	case Claiming, Committing, Aborting, ClaimingClose, Ending, Returning:
 		return true
+	default:
+		return false
 	}
-	return false
 }

@@ -59,8 +59,10 @@ func (a Actor) stop() (Actor, []Effect) {
 		return a, []Effect{GiveUp{}}
 	case Claiming, Committing, ClaimingClose:
 		a.Doomed = true
+		return a, nil
+	default:
+		return a, nil
 	}
-	return a, nil
 }
 
 // broken: the instance has failed by itself.

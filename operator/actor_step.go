@@ -18,8 +18,9 @@ func (a Actor) answer(env Env, ev Answer) (Actor, []Effect) {
 		return a.ended(env, ev)
 	case Returning:
 		return a.returned(env, ev)
+	default:
+		return a, nil
 	}
-	return a, nil
 }
 
 func (a Actor) claimedOpening(env Env, ev Answer) (Actor, []Effect) {
@@ -164,8 +165,9 @@ func (a Actor) closed(env Env, ev Closed) (Actor, []Effect) {
 	case Stopping:
 		a.Phase, a.Instance = Returning, false
 		return a, []Effect{a.sendRecord(env, HandBack(env.Layout, a.Span, ev.At))}
+	default:
+		return a, nil
 	}
-	return a, nil
 }
 
 // closeFailed: a closing that fails is tried again for as long as the session lasts, since nothing else is safe.

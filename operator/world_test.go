@@ -371,7 +371,7 @@ func (w *world) expire(n *node) { w.store.Expire(n.lease) }
 // history counts how often each operator has ended.
 func (w *world) history() map[string]record.Outcome {
 	m := map[string]record.Outcome{}
-	w.store.Scan(w.l.HistoryOf(ks), func(key string, kv txn.KV) bool {
+	w.store.Scan(w.l.HistoryOf(ks), func(_ string, kv txn.KV) bool {
 		h, err := record.DecodeHistory(kv.Value)
 		if err != nil {
 			w.broken = err.Error()
