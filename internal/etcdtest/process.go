@@ -10,6 +10,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+
+	"github.com/spanward/spanward/internal/etcdx"
 )
 
 // dialTimeout bounds what a client of a bubble does before its first request.
@@ -39,11 +41,11 @@ func newProcess(server func() *memListener) (*Process, error) {
 	close(p.resumed)
 	c, err := clientv3.New(clientv3.Config{
 		Endpoints: []string{"http://bubble"}, DialTimeout: dialTimeout, Logger: zap.NewNop(),
-		DialOptions: []grpc.DialOption{
+		DialOptions: append(etcdx.DialOptions(),
 			grpc.WithContextDialer(p.dial),
 			grpc.WithChainUnaryInterceptor(p.unary),
 			grpc.WithChainStreamInterceptor(p.stream),
-		},
+		),
 	})
 	if err != nil {
 		return nil, err

@@ -13,6 +13,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/etcdserver"
 	"go.uber.org/zap"
+
+	"github.com/spanward/spanward/internal/etcdx"
 )
 
 // setupTimeout bounds what a test does to a server outside its own subject.
@@ -117,7 +119,7 @@ func (s *Server) Client(tb testing.TB) *clientv3.Client {
 
 func (s *Server) connect(tb testing.TB, endpoints []string) *clientv3.Client {
 	tb.Helper()
-	cfg := clientv3.Config{Endpoints: endpoints, DialTimeout: setupTimeout, Logger: zap.NewNop()}
+	cfg := clientv3.Config{Endpoints: endpoints, DialTimeout: setupTimeout, Logger: zap.NewNop(), DialOptions: etcdx.DialOptions()}
 	if s.files != nil {
 		cfg.TLS = s.files.clientTLS(tb)
 	}
