@@ -98,7 +98,7 @@ func (c *Client) gaveUp(ctx context.Context, after time.Duration, last error) er
 		what = f.Message
 	}
 	return fault.New(reason, "no answer within %s: %s", after.Round(time.Millisecond), what).
-		Fix("the outcome is unknown: repeat with the same --request-id").Because(last)
+		Fix("check that etcd and the maintainers run and can be reached").Because(last)
 }
 
 // sleep is false once the context is over, at once if it would be over before the pause is.

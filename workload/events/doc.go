@@ -15,9 +15,10 @@
 //
 // How it is used:
 //
-//	rec, err := events.New(events.Config{Now: clock.Now, MayActUntil: session.MayActUntil, Log: log})
+//	rec, err := events.New(events.Config{Clock: clock, Log: log})
 //	workload = rec.Wrap(workload, file)
-//	// on every renewal: rec.Renewed(); when the right to act is over: rec.Fenced()
+//	d, err := dispatcher.New(dispatcher.Config{Clock: clock, Observer: rec, …}, …)
 //
-// Who may call what: Renewed and Fenced may be called from any goroutine; they write one line for every span that runs.
+// Who may call what: Renewed and Fenced may be called from any goroutine; they write one line for every span that runs. The
+// first Renewed must come before the first Open, or that line shows no right to act.
 package events

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 
 	"github.com/spanward/spanward/dispatcher"
 	"github.com/spanward/spanward/internal/record"
+	"github.com/spanward/spanward/leases"
 	"github.com/spanward/spanward/span"
 	"github.com/spanward/spanward/workload/events"
 )
@@ -68,6 +70,8 @@ func (i *instAt) CloseAt(_ context.Context, p dispatcher.Position) (dispatcher.P
 	return p, nil
 }
 
+var _ dispatcher.Observer = (*events.Recorder)(nil)
+
 type nobody struct{}
 
 func (nobody) Report(dispatcher.Status) {}
@@ -78,25 +82,26 @@ var task = dispatcher.Task{
 	From: record.At(5),
 }
 
+// ticks is a clock that never shows the same moment twice.
+func ticks(from int64) leases.Clock {
+	var now atomic.Int64
+	now.Store(from)
+	return func() time.Duration { return time.Duration(now.Add(1)) }
+}
+
 type rig struct {
-	out   *bytes.Buffer
-	rec   *events.Recorder
-	now   time.Duration
-	until time.Duration
+	out *bytes.Buffer
+	rec *events.Recorder
 }
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{out: &bytes.Buffer{}, now: 1000, until: 5000}
-	rec, err := events.New(events.Config{
-		Now:         func() time.Duration { r.now++; return r.now },
-		MayActUntil: func() time.Duration { return r.until },
-	})
+	rec, err := events.New(events.Config{Clock: ticks(1000)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.rec = rec
-	return r
+	rec.Renewed(5000)
+	return &rig{out: &bytes.Buffer{}, rec: rec}
 }
 
 // story replaces the lines by what differs between them.
@@ -143,19 +148,18 @@ func TestOrderAroundTheWork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.rec.Renewed()
+	r.rec.Renewed(5000)
 	f.reporter.Report(dispatcher.Status{Checkpoint: record.At(7)})
-	r.until = 6000
-	r.rec.Renewed()
+	r.rec.Renewed(6000)
 	if _, err := i.Close(t.Context()); err == nil {
 		t.Fatal("the error of Close is lost")
 	}
-	r.rec.Renewed() // it still runs
+	r.rec.Renewed(6000) // it still runs
 	f.closeErr = nil
 	if at, err := i.Close(t.Context()); err != nil || at != record.At(99) {
 		t.Fatal(at, err)
 	}
-	r.rec.Renewed() // over: no line
+	r.rec.Renewed(7000) // over: no line
 	r.rec.Fenced()
 	i.Abort() // a second end: no line
 	want := `1001 open_start checkpoint=5 until=5000
@@ -229,7 +233,7 @@ func TestClosingAtAPositionIsNotHidden(t *testing.T) {
 // Several processes append to one file; no line may be torn, whoever writes meanwhile.
 func TestFileIsShared(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "events.log")
-	rec, err := events.New(events.Config{Now: func() time.Duration { return 1 }, MayActUntil: func() time.Duration { return 2 }})
+	rec, err := events.New(events.Config{Clock: ticks(0)})
 	if err != nil {
 		t.Fatal(err)
 	}

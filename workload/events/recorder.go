@@ -10,21 +10,22 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/spanward/spanward/dispatcher"
+	"github.com/spanward/spanward/leases"
 )
 
-// Config tells a recorder which clocks to read.
+// Config tells a recorder which clock to read.
 type Config struct {
-	// Now is CLOCK_BOOTTIME. Required.
-	Now func() time.Duration
-	// MayActUntil is the moment, on the same clock, up to which the session may act as far as is known now. Required.
-	MayActUntil func() time.Duration
+	// Clock is the dispatcher's, CLOCK_BOOTTIME. Required.
+	Clock leases.Clock
 	// Log gets a warning when lines cannot be written. Nil means no log.
 	Log *zap.Logger
 }
 
-// Recorder writes the events of the workloads that it wraps.
+// Recorder writes the events of the workloads that it wraps. It is a dispatcher.Observer.
 type Recorder struct {
 	cfg Config
+	// until is the moment up to which the session may act.
+	until atomic.Int64
 	// broken is set while lines cannot be written, so that a full disk is one entry in the log and not thousands.
 	broken atomic.Bool
 
@@ -34,8 +35,8 @@ type Recorder struct {
 
 // New makes a recorder that wraps nothing yet.
 func New(cfg Config) (*Recorder, error) {
-	if cfg.Now == nil || cfg.MayActUntil == nil {
-		return nil, errors.New("events: Now and MayActUntil are required")
+	if cfg.Clock == nil {
+		return nil, errors.New("events: Clock is required")
 	}
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()
@@ -44,8 +45,11 @@ func New(cfg Config) (*Recorder, error) {
 	return &Recorder{cfg: cfg, running: map[*track]struct{}{}}, nil
 }
 
-// Renewed writes one line for every open span: the session was renewed.
-func (r *Recorder) Renewed() { r.forAll(Renewed) }
+// Renewed writes one line for every open span: the session may act until then.
+func (r *Recorder) Renewed(mayActUntil time.Duration) {
+	r.until.Store(int64(mayActUntil))
+	r.forAll(Renewed)
+}
 
 // Fenced writes one line for every open span: the right to act is over.
 func (r *Recorder) Fenced() { r.forAll(Fenced) }
@@ -109,7 +113,7 @@ func (t *track) note(k Kind) {
 	if t.over {
 		return
 	}
-	now, until := t.rec.cfg.Now(), t.rec.cfg.MayActUntil()
+	now, until := t.rec.cfg.Clock(), time.Duration(t.rec.until.Load())
 	if k == Closed || k == Aborted || k == Fenced {
 		until = min(until, now)
 	}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+	"github.com/spf13/cobra"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// TestCommands runs the scripts in testdata. Each case is one command line; it shows what the maintainer was asked to
+// change, the exit code, stdout, and stderr.
+//
+//	run [down=N] [end=failed] [empty] [env=A=B]
+//	span move orders 812-1.0 --to n2
+//	<what follows the first line is stdin>
+func TestCommands(t *testing.T) {
+	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			if d.Cmd != "run" {
+				d.Fatalf(t, "unknown directive %s", d.Cmd)
+			}
+			f := &fake{end: "done"}
+			env := map[string]string{}
+			for _, arg := range d.CmdArgs {
+				switch arg.Key {
+				case "down":
+					f.down, _ = strconv.Atoi(arg.Vals[0])
+				case "end":
+					f.end = arg.Vals[0]
+				case "empty":
+					f.empty = true
+				case "env":
+					k, v, _ := strings.Cut(arg.Vals[0], "=")
+					env[k] = v
+				default:
+					d.Fatalf(t, "unknown argument %s", arg.Key)
+				}
+			}
+			line, stdin, _ := strings.Cut(d.Input, "\n")
+			return play(t, f, line, stdin, env)
+		})
+	})
+}
+
+func play(t *testing.T, f *fake, line, stdin string, env map[string]string) string {
+	term := newTerminal(t, f, stdin, env)
+	code := term.app.run(t.Context(), strings.Fields(line))
+	var b strings.Builder
+	for _, asked := range f.asked {
+		fmt.Fprintln(&b, ">", asked)
+	}
+	fmt.Fprintf(&b, "exit %d\n", code)
+	b.WriteString(term.stdout.String())
+	if term.stderr.Len() > 0 {
+		fmt.Fprintf(&b, "stderr:\n%s", term.stderr.String())
+	}
+	return b.String()
+}
+
+// A help text without an example helps nobody.
+func TestEveryCommandHasAnExample(t *testing.T) {
+	var visit func(*cobra.Command)
+	visit = func(c *cobra.Command) {
+		if c.Name() == "help" {
+			return
+		}
+		if c.Example == "" || c.Short == "" {
+			t.Errorf("%s has no example or no summary", c.CommandPath())
+		}
+		for _, below := range c.Commands() {
+			visit(below)
+		}
+	}
+	visit(newApp(nil, nil, nil, nil).root())
+}
+
+func TestCompletionAsksTheCluster(t *testing.T) {
+	for line, want := range map[string]string{
+		"keyspace show":                  "orders\nbin\n",
+		"span show orders":               "812-1.1\n812-1.0\n",
+		"span move orders 812-1.0 --to":  "n2\nn1\n",
+		"operator show":                  "812-3\n9-1\n",
+		"keyspace list -o":               "table\njson\nwide\n",
+		"span show orders 812-1.0 extra": "",
+	} {
+		term := newTerminal(t, &fake{}, "", nil)
+		args := append([]string{cobra.ShellCompNoDescRequestCmd}, append(strings.Fields(line), "")...)
+		if code := term.app.run(t.Context(), args); code != 0 {
+			t.Errorf("%s: exit %d", line, code)
+		}
+		got, _, _ := strings.Cut(term.stdout.String(), ":")
+		if got != want {
+			t.Errorf("%s: %q, want %q", line, got, want)
+		}
+	}
+}
+
+func TestRequestIDIsRandomAndToldWhenItIsNeeded(t *testing.T) {
+	seen := map[string]bool{}
+	for range 2 {
+		f := &fake{}
+		term := newTerminal(t, f, "", nil)
+		if code := term.app.run(t.Context(), strings.Fields("span move orders 812-1.0 --to n2")); code != 0 {
+			t.Fatal(term.stderr.String())
+		}
+		_, id, _ := strings.Cut(f.asked[0], `"request_id":"`)
+		id, _, _ = strings.Cut(id, `"`)
+		if len(id) < 16 || seen[id] {
+			t.Errorf("request id %q", id)
+		}
+		seen[id] = true
+	}
+	term := newTerminal(t, &fake{down: 1 << 30}, "", nil)
+	if code := term.app.run(t.Context(), strings.Fields("span move orders 812-1.0 --to n2")); code != 4 {
+		t.Errorf("exit %d", code)
+	}
+	_, id, ok := strings.Cut(term.stderr.String(), "repeat with --request-id ")
+	if !ok || len(id) < 16 {
+		t.Errorf("a request id that was made up is not told: %s", term.stderr.String())
+	}
+}

@@ -1,0 +1,21 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
+	"github.com/spanward/spanward/internal/fault"
+)
+
+// connect gives a client of etcd.
+func (f *etcdFlags) connect(ctx context.Context) (*clientv3.Client, error) {
+	cfg := clientv3.Config{Endpoints: f.addresses(), Username: f.user, DialTimeout: 3 * time.Second, Context: ctx, Logger: zap.NewNop()}
+	c, err := clientv3.New(cfg)
+	if err != nil {
+		return nil, fault.New(fault.EtcdUnreachable, "%s", err).On("--etcd", f.endpoints)
+	}
+	return c, nil
+}

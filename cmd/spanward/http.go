@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// httpServer serves metrics and health to those who watch the process.
+type httpServer struct {
+	listener net.Listener // nil: nothing is served
+	registry *prometheus.Registry
+	ready    atomic.Bool
+}
+
+// httpStop bounds the wait for scrapes in flight.
+const httpStop = time.Second
+
+func (f *serveFlags) openHTTP(role string) (*httpServer, error) {
+	h := &httpServer{registry: prometheus.NewRegistry()}
+	v := ownVersion()
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "spanward_build_info", Help: "Always 1; the labels say what runs.",
+		ConstLabels: prometheus.Labels{"role": role, "name": f.name, "version": v.Version, "go": v.Go},
+	})
+	info.Set(1)
+	h.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), info)
+	if f.httpListen == "" {
+		return h, nil
+	}
+	if err := f.allowed("--http-listen", f.httpListen, false); err != nil {
+		return nil, err
+	}
+	var err error
+	h.listener, err = listen("--http-listen", f.httpListen)
+	return h, err
+}
+
+// Run serves until ctx ends.
+func (h *httpServer) Run(ctx context.Context) error {
+	if h.listener == nil {
+		return nil
+	}
+	s := &http.Server{Handler: h.handler(), ReadHeaderTimeout: 5 * time.Second}
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(h.listener) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), httpStop)
+	defer cancel()
+	err := s.Shutdown(late)
+	<-ended
+	if errors.Is(err, context.DeadlineExceeded) {
+		return s.Close()
+	}
+	return err
+}
+
+func (h *httpServer) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(h.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if !h.ready.Load() {
+			http.Error(w, "not ready", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+	})
+	return mux
+}

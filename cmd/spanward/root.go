@@ -1,0 +1,58 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/spanward/spanward/internal/fault"
+	"github.com/spanward/spanward/internal/output"
+)
+
+const longHelp = `Spanward keeps the key ranges of a keyspace covered by spans, and each span at work in exactly one place.
+
+Maintainers elect a leader through etcd, the leader decides which dispatcher runs which span, and whatever is in flight is
+recorded in etcd, so that any of them may die at any moment.
+
+Exit codes: 0 done; 1 failed, cancelled, unequal or violated; 2 usage; 3 conflict, refused or unknown name;
+4 unavailable or timeout, the outcome is unknown: repeat with the same --request-id.`
+
+func (a *app) root() *cobra.Command {
+	root := group("spanward", "a control plane for key-range spans",
+		a.newStatus(), a.newKeyspace(), a.newSpan(), a.newOperator(), a.newHistory(), a.newNode(), a.newLookup(),
+
+		a.newEtcd(),
+		a.newFailpoints(), a.newVersion(),
+	)
+	root.Long = longHelp
+	root.Example = "  spanward dev\n  spanward status\n  spanward span list"
+	root.SilenceUsage, root.SilenceErrors = true, true
+	root.CompletionOptions.HiddenDefaultCmd = false
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if f, ok := fault.As(err); ok {
+			return f
+		}
+		return fault.New(fault.InvalidArgument, "%s", err).Fix("see `%s --help`", cmd.CommandPath()).Because(err)
+	})
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return a.readEnvironment(cmd) }
+	a.globalFlags(root)
+	return root
+}
+
+func (a *app) globalFlags(root *cobra.Command) {
+	flags := root.PersistentFlags()
+	flags.VarP((*formatFlag)(&a.format), "output", "o", "how to print: table, json or wide")
+	flags.DurationVar(&a.timeout, "timeout", 0, "give up after this long; 0 means never")
+	a.cluster.register(flags)
+	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(output.Formats(), cobra.ShellCompDirectiveNoFileComp))
+}
+
+// formatFlag is an output.Format that can be set by a flag.
+type formatFlag output.Format
+
+func (f *formatFlag) String() string { return string(*f) }
+func (*formatFlag) Type() string     { return "format" }
+
+func (f *formatFlag) Set(s string) error {
+	parsed, err := output.ParseFormat(s)
+	*f = formatFlag(parsed)
+	return err
+}
