@@ -10,6 +10,9 @@ import (
 // Position is a checkpoint: a place in the source's order up to which a span's work is durable. It may be unknown.
 type Position = record.Position
 
+// At is the known position p.
+func At(p uint64) Position { return record.At(p) }
+
 // Task is a span as a workload gets it to run.
 type Task struct {
 	Cluster, Keyspace string
@@ -41,7 +44,8 @@ type Instance interface {
 	// counts as running and Close is called again. ctx bounds one try.
 	Close(ctx context.Context) (Position, error)
 	// Abort ends the work at once because the right to act is over or was never confirmed. It returns when
-	// nothing of the instance runs any more; what the sink has not answered yet is refused there by its fence.
+	// nothing of the instance runs any more; what the sink has not answered yet is refused there by its fence. It may
+	// come while Close runs, which then fails soon.
 	Abort()
 }
 

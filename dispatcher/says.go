@@ -1,0 +1,214 @@
+package dispatcher
+
+import (
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	sessionv1 "github.com/spanward/spanward/api/session/v1"
+	"github.com/spanward/spanward/operator"
+)
+
+// says is what the leader has not been told yet. It holds one entry for each span, so a slow or absent leader costs
+// no memory; what it misses in between is in etcd.
+type says struct {
+	// revision up to which the session knows its own records: all it has written up to there is in the actors.
+	revision int64
+	// told is the revision that the leader knows everything of.
+	told    int64
+	dirty   map[operator.Ref]struct{}
+	gone    map[operator.Ref]struct{}
+	results map[operator.Ref]*sessionv1.StageResult
+	// order is that of the results; it may hold spans whose result is not there any more.
+	order []operator.Ref
+	// urgent: more has changed than a checkpoint, or the session was renewed.
+	urgent bool
+	// last is when something was said.
+	last time.Time
+	// reader waits for the next report.
+	reader *pull
+}
+
+// pull asks for one report, when there is something to say.
+type pull struct {
+	// full asks for everything: it is the first report on a stream.
+	full bool
+	// reply has room for it.
+	reply chan *sessionv1.Report
+}
+
+func newSays(revision int64) says {
+	return says{
+		revision: revision, told: revision, dirty: map[operator.Ref]struct{}{}, gone: map[operator.Ref]struct{}{},
+		results: map[operator.Ref]*sessionv1.StageResult{},
+	}
+}
+
+// changed: there is a new status.
+func (s *says) changed(r operator.Ref) { s.dirty[r] = struct{}{} }
+
+// moved: the actor is in another phase.
+func (s *says) moved(r operator.Ref) {
+	delete(s.gone, r)
+	s.dirty[r] = struct{}{}
+	s.urgent = true
+}
+
+// ended: nothing of the span runs here any more.
+func (s *says) ended(r operator.Ref) {
+	delete(s.dirty, r)
+	s.gone[r] = struct{}{}
+	s.urgent = true
+}
+
+// result keeps the newest answer to an ask for a span.
+func (s *says) result(r operator.Ref, say operator.Say) {
+	if _, ok := s.results[r]; !ok {
+		s.order = append(s.order, r)
+	}
+	s.results[r] = &sessionv1.StageResult{
+		Keyspace: r.Keyspace, Span: string(r.ID), Operator: say.Operator,
+		Result: sessionv1.StageResult_Result(say.Result), Error: say.Err, Holder: say.Holder,
+	}
+	s.urgent = true
+	if len(s.order) > maxStageResults {
+		delete(s.results, s.order[0])
+		s.order = slices.Delete(s.order, 0, 1)
+	}
+}
+
+func (s *says) pulled(p pull) {
+	s.reader = &p
+	s.urgent = s.urgent || p.full
+}
+
+// speak answers the reader if there is something to say. It returns how long there is not.
+func (l *loop) speak(now time.Time) time.Duration {
+	s := &l.says
+	if s.reader == nil || !s.urgent && len(s.dirty) == 0 {
+		return idle
+	}
+	if rest := statusEvery - now.Sub(s.last); !s.urgent && rest > 0 {
+		return rest
+	}
+	if s.reader.full {
+		s.reader.reply <- l.full()
+	} else {
+		s.reader.reply <- l.delta()
+	}
+	s.reader, s.last = nil, now
+	return idle
+}
+
+// full is everything, in one message however long: what is not in it does not run. Split keys follow.
+func (l *loop) full() *sessionv1.Report {
+	s := &l.says
+	r := &sessionv1.Report{Full: true, Revision: s.revision, Spans: make([]*sessionv1.SpanStatus, 0, len(l.entries))}
+	clear(s.dirty)
+	clear(s.gone)
+	for ref, e := range l.entries {
+		st := statusOf(e)
+		if len(st.SplitKeys) > 0 {
+			st.SplitKeys = nil
+			s.dirty[ref] = struct{}{}
+		}
+		r.Spans = append(r.Spans, st)
+	}
+	s.urgent = len(s.results) > 0
+	s.told = s.revision
+	return r
+}
+
+// delta is as much of what has changed as one message takes.
+func (l *loop) delta() *sessionv1.Report {
+	s := &l.says
+	b := builder{report: &sessionv1.Report{}}
+	for len(s.order) > 0 && b.result(s.results[s.order[0]]) {
+		delete(s.results, s.order[0])
+		s.order = s.order[1:]
+	}
+	for ref := range s.gone {
+		if !b.span(&sessionv1.SpanStatus{Keyspace: ref.Keyspace, Span: string(ref.ID), State: sessionv1.SpanStatus_STATE_GONE}) {
+			break
+		}
+		delete(s.gone, ref)
+	}
+	for ref := range s.dirty {
+		if e := l.entries[ref]; e != nil && !b.span(statusOf(e)) {
+			break
+		}
+		delete(s.dirty, ref)
+	}
+	// A report is compared up to its revision, so as long as something is missing it does not speak of now.
+	if s.urgent = b.over; !b.over {
+		s.told = s.revision
+	}
+	b.report.Revision = s.told
+	return b.report
+}
+
+// builder fills one message up to its limits.
+type builder struct {
+	report *sessionv1.Report
+	bytes  int
+	// over: something did not fit.
+	over bool
+}
+
+func (b *builder) span(s *sessionv1.SpanStatus) bool {
+	if !b.fits(len(b.report.Spans), s) {
+		return false
+	}
+	b.report.Spans = append(b.report.Spans, s)
+	return true
+}
+
+func (b *builder) result(r *sessionv1.StageResult) bool {
+	if !b.fits(len(b.report.Results), r) {
+		return false
+	}
+	b.report.Results = append(b.report.Results, r)
+	return true
+}
+
+func (b *builder) fits(have int, m proto.Message) bool {
+	n := proto.Size(m)
+	if b.over || have > 0 && (have >= maxReportSpans || b.bytes+n > maxReportBytes) {
+		b.over = true
+		return false
+	}
+	b.bytes += n
+	return true
+}
+
+func statusOf(e *entry) *sessionv1.SpanStatus {
+	s := &sessionv1.SpanStatus{
+		Keyspace: e.ref.Keyspace, Span: string(e.ref.ID), State: stateOf(e), Token: e.actor.Token,
+		LagMs: e.status.LagMS, Load: e.status.Load, Copied: e.status.Copied, CopyTotal: e.status.CopyTotal,
+		Error: e.status.Error,
+	}
+	if e.actor.Why != "" {
+		s.Error = e.actor.Why
+	}
+	// The position it opened at is durable as well.
+	if at := e.status.Checkpoint.Max(e.actor.From); at.Known {
+		s.Checkpoint = &at.At
+	}
+	for _, k := range e.status.SplitKeys {
+		s.SplitKeys = append(s.SplitKeys, []byte(k))
+	}
+	return s
+}
+
+func stateOf(e *entry) sessionv1.SpanStatus_State {
+	switch {
+	case e.actor.Busy():
+		return sessionv1.SpanStatus_STATE_PENDING
+	case e.actor.Phase == operator.Opening:
+		return sessionv1.SpanStatus_STATE_OPENING
+	case e.actor.Phase == operator.Running:
+		return sessionv1.SpanStatus_STATE_RUNNING
+	}
+	return sessionv1.SpanStatus_STATE_CLOSING
+}

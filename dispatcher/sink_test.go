@@ -1,0 +1,199 @@
+package dispatcher_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/spanward/spanward/dispatcher"
+)
+
+// sink is a workload that writes down everything, and does what it is told.
+type sink struct {
+	mu     sync.Mutex
+	events []event
+	live   map[string]*running
+	tasks  []dispatcher.Task
+	// Errors of opening and closing, by span. A channel holds a call up until it is closed.
+	openErr, closeErr   map[string]error
+	holdOpen, holdClose map[string]chan struct{}
+	// deaf calls ignore the end of their context.
+	deaf map[string]bool
+	// position is the final one of each span.
+	position dispatcher.Position
+	// mayActUntil is what the observer was told last.
+	renewals int
+}
+
+type event struct {
+	at         time.Time
+	what, span string
+}
+
+type running struct {
+	sink     *sink
+	task     dispatcher.Task
+	reporter dispatcher.Reporter
+}
+
+func newSink() *sink {
+	return &sink{
+		live: map[string]*running{}, openErr: map[string]error{}, closeErr: map[string]error{},
+		holdOpen: map[string]chan struct{}{}, holdClose: map[string]chan struct{}{}, deaf: map[string]bool{},
+	}
+}
+
+func (s *sink) note(what, span string) {
+	s.events = append(s.events, event{time.Now(), what, span})
+}
+
+func (s *sink) Open(ctx context.Context, t dispatcher.Task, r dispatcher.Reporter) (dispatcher.Instance, error) {
+	id := string(t.Span)
+	s.mu.Lock()
+	s.note("open", id)
+	err, hold, deaf := s.openErr[id], s.holdOpen[id], s.deaf[id]
+	s.mu.Unlock()
+	if err := wait(ctx, hold, deaf); err != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.note("gave up", id)
+		return nil, err
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := &running{s, t, r}
+	if s.live[id] != nil {
+		s.note("TWICE", id)
+	}
+	s.live[id] = i
+	s.tasks = append(s.tasks, t)
+	s.note("opened", id)
+	return i, nil
+}
+
+func wait(ctx context.Context, hold chan struct{}, deaf bool) error {
+	if hold == nil {
+		return nil
+	}
+	done := ctx.Done()
+	if deaf {
+		done = nil
+	}
+	select {
+	case <-hold:
+		return nil
+	case <-done:
+		return ctx.Err()
+	}
+}
+
+func (i *running) Close(ctx context.Context) (dispatcher.Position, error) {
+	id := string(i.task.Span)
+	s := i.sink
+	s.mu.Lock()
+	s.note("close", id)
+	err, hold, deaf := s.closeErr[id], s.holdClose[id], s.deaf[id]
+	s.mu.Unlock()
+	if err := errors.Join(wait(ctx, hold, deaf), err); err != nil {
+		return dispatcher.Position{}, err
+	}
+	return s.position, i.end("closed")
+}
+
+func (i *running) Abort() { _ = i.end("aborted") }
+
+func (i *running) end(how string) error {
+	s := i.sink
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id := string(i.task.Span)
+	if s.live[id] != i {
+		return fmt.Errorf("%s has ended already", id)
+	}
+	delete(s.live, id)
+	s.note(how, id)
+	return nil
+}
+
+func (s *sink) Renewed(time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.renewals++
+}
+
+func (s *sink) Fenced() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.note("fenced", "")
+}
+
+// set changes what the sink does.
+func (s *sink) set(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f()
+}
+
+// hold makes calls for a span wait until release.
+func (s *sink) hold(m map[string]chan struct{}, id string) (release func()) {
+	c := make(chan struct{})
+	s.set(func() { m[id] = c })
+	return func() {
+		s.set(func() { delete(m, id) })
+		close(c)
+	}
+}
+
+// releaseAll lets the test end.
+func (s *sink) releaseAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range []map[string]chan struct{}{s.holdOpen, s.holdClose} {
+		for id, c := range m {
+			delete(m, id)
+			close(c)
+		}
+	}
+	clear(s.closeErr)
+}
+
+func (s *sink) running() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.live)
+}
+
+func (s *sink) reporter(id string) dispatcher.Reporter {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.live[id].reporter
+}
+
+// trace is what has happened to a span, in order.
+func (s *sink) trace(id string) (out []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.events {
+		if e.span == id {
+			out = append(out, e.what)
+		}
+	}
+	return out
+}
+
+// when is the time of the first event of a kind; zero if there is none.
+func (s *sink) when(what string) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.events {
+		if e.what == what {
+			return e.at
+		}
+	}
+	return time.Time{}
+}

@@ -1,0 +1,70 @@
+package dispatcher
+
+import (
+	"sync/atomic"
+
+	"github.com/spanward/spanward/internal/txn"
+	"github.com/spanward/spanward/operator"
+)
+
+// Stats is a snapshot of what a dispatcher does and has done.
+type Stats struct {
+	// Opening, Running and Closing count spans; what waits for etcd counts where it is going.
+	Opening, Running, Closing int64
+	// Batches is the number of etcd transactions that were answered, repetitions not counted. Parts is how many changes
+	// of spans they carried, Mutations how many keys they put or deleted.
+	Batches, Parts, Mutations int64
+}
+
+// Stats may be called at any time, from any goroutine.
+func (d *Dispatcher) Stats() Stats {
+	s := &d.stats
+	out := Stats{Batches: s.batches.Load(), Parts: s.parts.Load(), Mutations: s.mutations.Load()}
+	for p := range s.phases {
+		n := s.phases[p].Load()
+		switch operator.Phase(p) {
+		case operator.Claiming, operator.Opening, operator.Committing:
+			out.Opening += n
+		case operator.Running, operator.ClaimingClose:
+			out.Running += n
+		case operator.Idle:
+		default:
+			out.Closing += n
+		}
+	}
+	return out
+}
+
+// phaseCount is one more than the last phase.
+const phaseCount = operator.Returning + 1
+
+// stats are written by the loop and by whoever sends a batch.
+type stats struct {
+	phases                    [phaseCount]atomic.Int64
+	batches, parts, mutations atomic.Int64
+}
+
+func (s *stats) enter(p operator.Phase) { s.phases[p].Add(1) }
+func (s *stats) leave(p operator.Phase) { s.phases[p].Add(-1) }
+
+func (s *stats) move(from, to operator.Phase) {
+	s.leave(from)
+	s.enter(to)
+}
+
+// reset forgets the spans of a session that is over.
+func (s *stats) reset() {
+	for p := range s.phases {
+		s.phases[p].Store(0)
+	}
+}
+
+func (s *stats) sent(b txn.Batch, results []txn.Result) {
+	s.batches.Add(1)
+	for n, r := range results {
+		if r.Outcome == txn.Done {
+			s.parts.Add(1)
+			s.mutations.Add(int64(len(b.Parts[n].Then)))
+		}
+	}
+}
