@@ -64,7 +64,10 @@ func (a *app) serveEtcd(ctx context.Context, s *etcdServer) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := s.config(a.cluster.tls, log)
+	// etcd tells much about itself that nobody has asked for: while it starts only errors matter, and while it stops
+	// not even those, which are about its own closed sockets.
+	calm := zap.NewAtomicLevelAt(zap.ErrorLevel)
+	cfg, err := s.config(a.cluster.tls, log.Named("etcd").WithOptions(zap.IncreaseLevel(calm)))
 	if err != nil {
 		return err
 	}
@@ -74,6 +77,7 @@ func (a *app) serveEtcd(ctx context.Context, s *etcdServer) error {
 			Fix("see the log; is another etcd using the directory or the address?").Because(err)
 	}
 	defer e.Close()
+	defer calm.SetLevel(zapcore.DPanicLevel)
 	if err := awaitEtcd(ctx, e); err != nil {
 		return err
 	}
@@ -81,6 +85,7 @@ func (a *app) serveEtcd(ctx context.Context, s *etcdServer) error {
 	if err := writeReady(s.readyFile, newReady(s.name, address)); err != nil {
 		return err
 	}
+	calm.SetLevel(zap.WarnLevel)
 	log.Info("etcd serves", zap.String("name", s.name), zap.String("address", address), zap.String("data_dir", s.dataDir))
 	select {
 	case <-ctx.Done():
@@ -145,9 +150,7 @@ func (s *etcdServer) config(t tlsFlags, log *zap.Logger) (*embed.Config, error) 
 		cfg.AutoCompactionMode, cfg.AutoCompactionRetention = embed.CompactorModePeriodic, s.compaction.String()
 	}
 	cfg.UnsafeNoFsync = s.noFsync
-	// etcd tells much about itself that nobody has asked for.
-	calm := log.Named("etcd").WithOptions(zap.IncreaseLevel(zapcore.WarnLevel))
-	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(calm)
+	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(log)
 	return cfg, nil
 }
 
