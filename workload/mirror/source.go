@@ -1,0 +1,153 @@
+package mirror
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/spanward/spanward/span"
+)
+
+const (
+	// progressEvery is how often etcd is asked how far a watch is. It is also how exact lag is.
+	progressEvery = 500 * time.Millisecond
+	// progressPerWatch stretches that when many spans share a stream, since every answer goes to all of them.
+	progressPerWatch = 500 * time.Microsecond
+	// aloneBehind is from how many revisions on a watch catches up on a stream of its own: etcd answers for a stream
+	// only when all its watches are up to date.
+	aloneBehind = 2000
+	// streamKey makes clientv3 use one stream for all watches with the same value.
+	streamKey = "spanward-watch"
+)
+
+// A source is an etcd that spans of this process read from, all through one client and, unless they are far behind,
+// one watch stream.
+type source struct {
+	c *clientv3.Client
+
+	mu      sync.Mutex
+	gen     int // of the shared stream; a silent one is left by counting up
+	watches int // on the shared stream
+	alone   int // streams there have been for one watch
+}
+
+// head asks for the newest revision, which also shows that the source is there.
+func (s *source) head(ctx context.Context, r span.Range) (rev int64, cluster uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	key, _ := bounds(r)
+	resp, err := s.c.Get(ctx, key, clientv3.WithKeysOnly())
+	if err != nil {
+		return 0, 0, fmt.Errorf("source: %w", err)
+	}
+	return resp.Header.Revision, resp.Header.ClusterId, nil
+}
+
+// count is how many keys a range has at a revision.
+func (s *source) count(ctx context.Context, r span.Range, rev int64) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	key, end := bounds(r)
+	resp, err := s.c.Get(ctx, key, clientv3.WithRange(end), clientv3.WithCountOnly(), clientv3.WithRev(rev))
+	if err != nil {
+		return 0, fmt.Errorf("source: %w", err)
+	}
+	return resp.Count, nil
+}
+
+// A watching is one open watch.
+type watching struct {
+	ch     clientv3.WatchChan
+	shared bool
+	// leave must be called after the watch's context has ended; stalled says that the stream was silent.
+	leave func(stalled bool)
+}
+
+// watch opens a watch that begins with the changes of revision from itself: etcd answers no progress for a watch that
+// begins beyond its newest revision, which on a quiet source is where the next one is.
+func (s *source) watch(ctx context.Context, r span.Range, from int64, alone bool) watching {
+	s.mu.Lock()
+	gen, name := s.gen, "shared-"+strconv.Itoa(s.gen)
+	if alone {
+		s.alone++
+		name = "alone-" + strconv.Itoa(s.alone)
+	} else {
+		s.watches++
+	}
+	s.mu.Unlock()
+	ctx = onStream(ctx, name)
+	key, end := bounds(r)
+	w := watching{shared: !alone, leave: func(bool) {}}
+	w.ch = s.c.Watch(ctx, key, clientv3.WithRange(end), clientv3.WithRev(from), clientv3.WithCreatedNotify(), clientv3.WithFragment())
+	if !alone {
+		w.leave = func(stalled bool) { s.left(gen, stalled) }
+		return w
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.ask(ctx, func() (string, time.Duration) { return name, progressEvery })
+	}()
+	w.leave = func(bool) { <-done }
+	return w
+}
+
+func (s *source) left(gen int, stalled bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.watches--
+	if stalled && gen == s.gen {
+		s.gen++
+	}
+}
+
+// run asks for progress on the shared stream until ctx ends.
+func (s *source) run(ctx context.Context) {
+	s.ask(ctx, func() (string, time.Duration) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		pause := max(progressEvery, time.Duration(s.watches)*progressPerWatch)
+		if s.watches == 0 {
+			return "", pause
+		}
+		return "shared-" + strconv.Itoa(s.gen), pause
+	})
+}
+
+// ask asks for progress on the stream of a name, "" for none at this time.
+func (s *source) ask(ctx context.Context, next func() (string, time.Duration)) {
+	for {
+		name, pause := next()
+		if !sleep(ctx, pause) {
+			return
+		}
+		if name == "" {
+			continue
+		}
+		asking, cancel := context.WithTimeout(onStream(ctx, name), pause)
+		_ = s.c.Watcher.RequestProgress(asking) // a stream that cannot be asked is found silent by its watches
+		cancel()
+	}
+}
+
+func onStream(ctx context.Context, name string) context.Context {
+	return metadata.NewOutgoingContext(ctx, metadata.Pairs(streamKey, name, rpctypes.MetadataRequireLeaderKey, rpctypes.MetadataHasLeader))
+}
+
+// sleep is false if ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
