@@ -36,6 +36,7 @@ func (d *Dispatcher) live(ctx context.Context, stop <-chan struct{}, s *session)
 	}
 	l := newLoop(d, s, env, end)
 	defer d.stats.reset()
+	d.cfg.Observer.Renewed(s.lease.MayActUntil()) // the grant counts, and whoever watches must know before anything opens
 	str := &stream{d: d, log: s.log.Named("stream"), me: s, loop: l, seats: make(chan seat)}
 	var g sync.WaitGroup
 	g.Go(func() { d.guard(ctx, end, s, l.runs) })
