@@ -2,14 +2,18 @@ package maintainer
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
 
+	"github.com/spanward/spanward/internal/failpoint"
 	"github.com/spanward/spanward/keys"
+	"github.com/spanward/spanward/leases"
 )
 
 // Config tells a maintainer who it is and how patient to be.
@@ -23,10 +27,24 @@ type Config struct {
 	Advertise string
 	// Listener is where the control API and dispatcher sessions are served. Required; Run closes it.
 	Listener net.Listener
+	// ServerTLS is for Listener. Nil means plain text.
+	ServerTLS *tls.Config
+	// TLS is for connections to the leader. Nil means plain text.
+	TLS *tls.Config
+	// Dial makes the network connection to another maintainer. Nil means TCP.
+	Dial func(ctx context.Context, address string) (net.Conn, error)
 	// Client of etcd. Required; Run does not close it.
 	Client *clientv3.Client
 	// Version of the program, as it is shown.
 	Version string
+	// Validators check the settings of keyspaces, by workload. A workload without one takes any settings.
+	Validators map[string]Validator
+	// Clock counts suspends. Nil means the host's CLOCK_BOOTTIME.
+	Clock leases.Clock
+	// Logger may be nil.
+	Logger *zap.Logger
+	// Failpoints may be nil.
+	Failpoints *failpoint.Set
 
 	// TTL is how long etcd keeps the seat of a silent leader. Zero means 5 s; whole seconds, at least 2. Failover
 	// takes up to this long when a whole host dies; a leader that pauses longer loses the seat.
@@ -88,6 +106,17 @@ func (c Config) withDefaults() Config {
 	if c.InFlight == 0 {
 		c.InFlight = defaultInFlight
 	}
+	if c.Dial == nil {
+		c.Dial = func(ctx context.Context, address string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "tcp", address)
+		}
+	}
+	if c.Clock == nil {
+		c.Clock = leases.Boottime
+	}
+	if c.Logger == nil {
+		c.Logger = zap.NewNop()
+	}
 	return c
 }
 
@@ -125,6 +154,3 @@ func (c Config) validate() error {
 	need(c.InFlight > 0, "%d asks in flight: needs at least 1", c.InFlight)
 	return errors.Join(errs...)
 }
-
-// dialer connects to another maintainer.
-type dialer func(ctx context.Context, address string) (net.Conn, error)

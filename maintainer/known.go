@@ -47,7 +47,9 @@ type nodeKnown struct {
 // problem is one line under "problems" in status.
 type problem struct {
 	kind, keyspace, span, node, message string
-	since                               time.Time
+	// at tells apart what these do not.
+	at    string
+	since time.Time
 }
 
 func newKnown() *known {
@@ -68,4 +70,67 @@ func (k *known) node(session int64) nodeKnown {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	return k.nodes[session]
+}
+
+// update changes what is known of a span.
+func (k *known) update(r operator.Ref, change func(*spanKnown)) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s := k.spans[r]
+	change(&s)
+	k.spans[r] = s
+}
+
+// forget drops a span that exists no more, and what was wrong with it.
+func (k *known) forget(r operator.Ref) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.spans, r)
+	for key, p := range k.problems {
+		if p.keyspace == r.Keyspace && p.span == string(r.ID) {
+			delete(k.problems, key)
+		}
+	}
+}
+
+func (k *known) updateNode(session int64, change func(*nodeKnown)) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n := k.nodes[session]
+	change(&n)
+	k.nodes[session] = n
+}
+
+// key tells problems apart: one of a kind at a place.
+func (p problem) key() string {
+	return p.kind + "/" + p.keyspace + "/" + p.span + "/" + p.node + "/" + p.at
+}
+
+// complain shows a problem. One that is shown already keeps its beginning.
+func (k *known) complain(p problem) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	p.since = time.Now()
+	if old, ok := k.problems[p.key()]; ok {
+		p.since = old.since
+	}
+	k.problems[p.key()] = p
+}
+
+// solve takes a problem back.
+func (k *known) solve(kind, keyspace, span, node string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.problems, problem{kind: kind, keyspace: keyspace, span: span, node: node}.key())
+}
+
+// keepOnly takes back all problems of a kind but these.
+func (k *known) keepOnly(kind string, keys map[string]bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for key, p := range k.problems {
+		if p.kind == kind && !keys[key] {
+			delete(k.problems, key)
+		}
+	}
 }

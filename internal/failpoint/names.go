@@ -12,10 +12,11 @@ var table = []struct {
 	{"maintainer", "keyspace", []string{"accept"}},
 	{"maintainer", "add", []string{"accept"}},
 	{"maintainer", "remove", []string{"accept", "ask"}},
-	{"maintainer", "move", []string{"accept", "ask"}},
+	{"maintainer", "move", []string{"accept", "ask", "fail"}},
 	{"maintainer", "placement", []string{"ask"}},
 	{"maintainer", "any", []string{
 		"campaign", // the transaction that takes the leader key
+		"cluster",  // the first fenced write of a term: makes the cluster record
 		"orphan",   // deletes the claim of a session that is over
 		"progress", // writes checkpoints
 		"register", // puts the maintainer's own key

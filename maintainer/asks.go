@@ -1,0 +1,86 @@
+package maintainer
+
+import (
+	"fmt"
+
+	sessionv1 "github.com/spanward/spanward/api/session/v1"
+	"github.com/spanward/spanward/internal/record"
+	"github.com/spanward/spanward/operator"
+)
+
+const (
+	// asksPerMessage keeps messages, and the transactions that dispatchers make of them, of a size.
+	asksPerMessage = 100
+	// confirmsPerMessage bounds a list of names only.
+	confirmsPerMessage = 1000
+)
+
+// queueAsk adds the ask to those of this turn. Its record is the one that the plan was made on.
+func (l *loop) queueAsk(s operator.Span, k *ask) {
+	member := &sessionv1.Ask_Member{
+		Span: string(s.ID), ModRevision: k.mod, Record: record.EncodeSpan(s.Span),
+	}
+	ks := l.state.Keyspace(s.Keyspace)
+	a := &sessionv1.Ask{
+		Keyspace: s.Keyspace, Action: k.action, Members: []*sessionv1.Ask_Member{member},
+		By: int32(k.by), Reason: k.why,
+	}
+	if s.Intent != nil {
+		a.Operator = s.Intent.Operator
+	}
+	if k.action == sessionv1.Ask_ACTION_OPEN {
+		a.Workload, a.Settings = ks.Workload, ks.Settings
+		if p := operator.Durable(s.Span, l.position(s.Ref)); p.Known {
+			member.Checkpoint = &p.At
+		}
+	}
+	l.out[k.session] = append(l.out[k.session], a)
+}
+
+// send hands the asks of this turn to the streams, in messages of a size.
+func (l *loop) send() {
+	for session, asks := range l.out {
+		for len(asks) > 0 {
+			n := min(len(asks), asksPerMessage)
+			l.tell(session, &sessionv1.DispatchResponse{Term: l.t.number, Asks: asks[:n:n]})
+			l.m.stats.asks.Add(int64(n))
+			asks = asks[n:]
+		}
+	}
+	for session, refs := range l.outConfirm {
+		for len(refs) > 0 {
+			n := min(len(refs), confirmsPerMessage)
+			l.tell(session, &sessionv1.DispatchResponse{Term: l.t.number, Confirm: refs[:n:n]})
+			refs = refs[n:]
+		}
+	}
+	clear(l.out)
+	clear(l.outConfirm)
+}
+
+// tell queues a message. A node that takes nothing for so long is cut off: it registers again, and what it was asked
+// is asked again.
+func (l *loop) tell(session int64, m *sessionv1.DispatchResponse) {
+	st := l.streams[session]
+	if st == nil {
+		return
+	}
+	l.m.stats.messages.Add(1)
+	select {
+	case st.queue <- m:
+	default:
+		st.cut(errSlow)
+	}
+}
+
+// point is the failpoint of an ask.
+func point(a *sessionv1.Ask) string {
+	if a.GetAction() == sessionv1.Ask_ACTION_OPEN {
+		return "maintainer/placement/ask"
+	}
+	s, err := record.DecodeSpan(a.GetMembers()[0].GetRecord())
+	if err != nil || s.Intent == nil {
+		return "maintainer/placement/ask"
+	}
+	return fmt.Sprintf("maintainer/%s/ask", record.KindName(s.Intent.Kind))
+}

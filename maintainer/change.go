@@ -1,0 +1,76 @@
+package maintainer
+
+import (
+	"fmt"
+
+	"github.com/spanward/spanward/view"
+)
+
+// changed marks what a change of the records may concern.
+func (l *loop) changed(d *view.Dirty) {
+	l.m.past.catchUp()
+	if d.Reset {
+		l.everything()
+		return
+	}
+	for r := range d.Spans {
+		l.dirty.push(r)
+	}
+	for ks := range d.Keyspaces {
+		for _, r := range l.state.Spans(ks) {
+			l.dirty.push(r)
+		}
+	}
+	for _, n := range d.Gone {
+		l.sessionGone(n)
+	}
+	for name := range d.Nodes {
+		l.noteNode(name)
+	}
+	if d.Quarantine {
+		l.showQuarantine()
+	}
+}
+
+// everything looks at all spans: at the beginning of a term, and after a listing.
+func (l *loop) everything() {
+	for _, r := range l.state.All() {
+		l.dirty.push(r)
+	}
+	for r := range l.counted {
+		l.dirty.push(r)
+	}
+	for _, n := range l.state.Nodes() {
+		l.noteNode(n.Name)
+	}
+	l.showQuarantine()
+	l.lookAtUnplaced()
+}
+
+// noteNode: a node came or went, or was configured.
+func (l *loop) noteNode(name string) {
+	l.noteUnreachable(name)
+	l.touch(name, l.state.Session(name))
+}
+
+// sessionGone ends what depends on the session. Its spans are looked at again now, and once it may act no more.
+func (l *loop) sessionGone(n *view.Node) {
+	if st := l.streams[n.Session]; st != nil {
+		st.cut(errGone)
+	}
+	l.touch(n.Name, n.Session)
+}
+
+// showQuarantine lists records that nobody can read. They are left alone, and everything else goes on.
+func (l *loop) showQuarantine() {
+	now := map[string]bool{}
+	for _, q := range l.state.Quarantined() {
+		p := problem{
+			kind: "quarantined", keyspace: q.Parsed.Keyspace, span: string(q.Parsed.Span), node: q.Parsed.Name,
+			message: fmt.Sprintf("%s: %s", q.Key, q.Reason), at: q.Key,
+		}
+		l.known.complain(p)
+		now[p.key()] = true
+	}
+	l.known.keepOnly("quarantined", now)
+}

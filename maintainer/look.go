@@ -1,0 +1,176 @@
+package maintainer
+
+import (
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/spanward/spanward/internal/record"
+	"github.com/spanward/spanward/internal/txn"
+	"github.com/spanward/spanward/operator"
+)
+
+// resultWait is how long a span that a living node gave up is left alone for the node to say why. Without it the
+// records, which are often faster, would send the span right back.
+const resultWait = 300 * time.Millisecond
+
+// look decides what follows for one span and carries it out.
+func (l *loop) look(r operator.Ref, now time.Time) {
+	w := l.works[r]
+	if w != nil && (w.writing || w.after > l.state.Revision()) {
+		return // the answer, or the change itself, leads here again
+	}
+	recs, ok := l.gather(r)
+	if !ok {
+		l.forget(r)
+		return
+	}
+	w = l.work(r)
+	m := recs.Members[0]
+	l.observe(r, w, m, now)
+	waiting := ""
+	for _, a := range operator.Next(recs) {
+		if text := l.carryOut(a, m, w, now); text != "" {
+			waiting = text
+		}
+	}
+	l.wait(r, w, waiting)
+	l.retire(r, w, m)
+}
+
+// retire forgets that there is work where there is none.
+func (l *loop) retire(r operator.Ref, w *work, m operator.Member) {
+	w.acting = m.Claim
+	idle := w.ask == nil && m.Claim == nil && w.failures == 0 && w.retryAt.IsZero() && w.missing == 0 &&
+		w.wakeAt.IsZero() && w.waiting == "" && !w.writing
+	if idle && m.Owner.Present() && m.Intent == nil {
+		delete(l.works, r)
+	}
+}
+
+// observe brings what is under way in line with the records.
+func (l *loop) observe(r operator.Ref, w *work, m operator.Member, now time.Time) {
+	was, acting := l.counted[r], w.acting
+	if acting == nil && w.ask.opening() {
+		was = operator.Identity{} // it was only going to weigh there
+	}
+	if w.ask != nil && (m.Claim != nil || m.Mod != w.ask.mod || l.streams[w.ask.session] == nil) {
+		l.dropAsk(r, w)
+	}
+	l.count(r, weighsOn(m, w))
+	if m.Claim != nil || m.Mod > w.missing {
+		w.missing = 0
+	}
+	switch {
+	case m.Claim != nil:
+	case acting != nil && acting.Stage == record.StageOpening && succeeded(m, acting):
+		w.failures, w.retryAt, w.holdFor, w.failedOn = 0, time.Time{}, operator.Identity{}, ""
+	case acting != nil && acting.Stage == record.StageOpening, acting == nil && was.Session != 0 && m.Span.Owner.Nobody():
+		l.givenUp(r, w, was, now)
+	}
+}
+
+// weighsOn is the session that carries the span, or will in a moment.
+func weighsOn(m operator.Member, w *work) operator.Identity {
+	switch {
+	case m.Claim != nil && m.Claim.Stage == record.StageOpening:
+		return operator.Identity{Node: m.Claim.Node, Session: m.Claim.Session}
+	case w.ask.opening():
+		return w.ask.who()
+	}
+	return operator.Identity{Node: m.Span.Owner.Node, Session: m.Span.Owner.Session}
+}
+
+// succeeded reports whether the claim has led to the owner that the record names.
+func succeeded(m operator.Member, c *operator.Claim) bool {
+	return m.Span.Owner.Session == c.Session && m.Span.Owner.Token&tokenRevision == uint64(c.Mod)
+}
+
+// tokenRevision masks the claim's revision in a token.
+const tokenRevision = 1<<48 - 1
+
+// givenUp: the session has opened the span in vain, or given it back on its own. If it lives it will say why in a
+// moment.
+func (l *loop) givenUp(r operator.Ref, w *work, who operator.Identity, now time.Time) {
+	if l.state.Session(who.Node) != who.Session {
+		return
+	}
+	w.failedOn = who.Node
+	if at := now.Add(resultWait); w.retryAt.Before(at) {
+		w.retryAt, w.holdFor = at, who
+	}
+}
+
+// carryOut does what Next has decided. It returns what there is to wait for.
+func (l *loop) carryOut(a operator.Action, m operator.Member, w *work, now time.Time) string {
+	switch a := a.(type) {
+	case operator.AskClose:
+		return l.askClose(m, w, a, now)
+	case operator.Place:
+		return l.want(m, w, a, now)
+	case operator.Reopen:
+		return l.reopen(m, w, a, now)
+	case operator.Fail:
+		l.log.Info("operator failed", refField(a.Span), zap.String("operator", m.Intent.Operator), zap.String("why", a.Why))
+		l.enqueue(write{
+			ref: a.Span, point: "maintainer/move/fail",
+			part: operator.End(l.m.cfg.Layout, m.Span, record.OutcomeFailed, a.Why, time.Now()),
+		})
+	case operator.Drop:
+		l.m.past.claimGone(a.Span, operator.Identity{Node: a.Claim.Node, Session: a.Claim.Session})
+		l.enqueue(write{
+			ref: a.Span, point: "maintainer/any/orphan",
+			part: operator.DropClaim(l.m.cfg.Layout, a.Span, a.Claim, a.Present),
+		})
+	case operator.Wait:
+		return waitingFor(a)
+	}
+	return ""
+}
+
+func waitingFor(a operator.Wait) string {
+	switch a.For {
+	case operator.ForActor:
+		return "" // the claim itself is shown
+	case operator.ForLapse:
+		return fmt.Sprintf("%s is gone but may still act for a moment", orSomebody(a.Node))
+	case operator.ForStream:
+		return fmt.Sprintf("%s does not answer the leader", a.Node)
+	case operator.ForKeyspace:
+		return "the keyspace is not running"
+	}
+	return ""
+}
+
+func orSomebody(node string) string {
+	if node == "" {
+		return "the node that opened it"
+	}
+	return node
+}
+
+// wait shows what the span waits for.
+func (l *loop) wait(r operator.Ref, w *work, text string) {
+	if w.waiting == text {
+		return
+	}
+	w.waiting = text
+	l.known.update(r, func(k *spanKnown) { k.waiting = text })
+}
+
+// wrote takes the answer of a write about a span.
+func (l *loop) wrote(r operator.Ref, res txn.Result, err error) {
+	w := l.work(r)
+	w.writing = false
+	if err == nil && res.Outcome == txn.Done {
+		w.after = res.Revision
+		if res.Earlier || l.state.Revision() >= res.Revision {
+			w.after = 0
+			l.dirty.push(r)
+		}
+		return
+	}
+	// The view will show why, or has shown it already; else the same is tried again after a moment.
+	l.wake(r, w, time.Now().Add(l.m.cfg.AskRetry))
+}

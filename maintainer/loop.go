@@ -1,0 +1,184 @@
+package maintainer
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	sessionv1 "github.com/spanward/spanward/api/session/v1"
+	"github.com/spanward/spanward/operator"
+)
+
+const (
+	// looksPerTurn bounds the spans looked at before events are served again.
+	looksPerTurn = 2000
+	// eventsPerTurn bounds the events served before spans are looked at again.
+	eventsPerTurn = 512
+	// eventQueue bounds what streams and writers have said and the loop has not heard; they wait beyond it.
+	eventQueue = 256
+	// longestNap bounds the time between two turns: each one proves that the loop is alive.
+	longestNap = time.Second
+)
+
+// loop is the one goroutine of a term that decides. All fields belong to it; others post closures.
+type loop struct {
+	m     *Maintainer
+	t     *term
+	state state
+	known *known
+	log   *zap.Logger
+
+	// events are what others want the loop to do.
+	events chan func()
+	// dirty are the spans to look at.
+	dirty queue
+	// starting: not every span has been looked at yet, so nobody knows what the nodes carry.
+	starting bool
+	works    map[operator.Ref]*work
+	// counted is the session that each span weighs on, on is its inverse.
+	counted map[operator.Ref]operator.Identity
+	on      map[int64]map[operator.Ref]struct{}
+	// asked are the asks that a session has not answered.
+	asked   map[int64]map[operator.Ref]struct{}
+	streams map[int64]*stream
+	alarms  alarms
+
+	// wants are the spans to place in this turn.
+	wants []want
+	// unplaced are spans that no node can take; they are looked at again when nodes change or, if roomier, soon.
+	unplaced map[operator.Ref]struct{}
+	roomier  bool
+	// crowded are spans that wait for nodes to answer other asks; freed counts the answers.
+	crowded queue
+	freed   int
+	// out are the asks of this turn by session, outConfirm the spans to confirm.
+	out        map[int64][]*sessionv1.Ask
+	outConfirm map[int64][]*sessionv1.SpanRef
+
+	hold     hold
+	progress progress
+
+	writes  []write
+	writers int
+	running sync.WaitGroup
+}
+
+func newLoop(m *Maintainer, t *term) *loop {
+	return &loop{
+		m: m, t: t, state: m.state(), known: t.known, log: m.log.With(zap.Int64("term", t.number)),
+		events: make(chan func(), eventQueue), dirty: newQueue(), starting: true,
+		works: map[operator.Ref]*work{}, counted: map[operator.Ref]operator.Identity{},
+		on: map[int64]map[operator.Ref]struct{}{}, asked: map[int64]map[operator.Ref]struct{}{},
+		streams: map[int64]*stream{}, unplaced: map[operator.Ref]struct{}{}, crowded: newQueue(),
+		out: map[int64][]*sessionv1.Ask{}, outConfirm: map[int64][]*sessionv1.SpanRef{},
+		hold: newHold(), progress: newProgress(),
+	}
+}
+
+// run works until the term is over, and returns when everything it started has stopped.
+func (l *loop) run(ctx context.Context) {
+	defer l.running.Wait()
+	changes := l.m.view.Subscribe()
+	defer changes.Close()
+	l.everything()
+	nap := time.NewTimer(0)
+	defer nap.Stop()
+	progress := time.NewTicker(l.m.cfg.ProgressEvery)
+	defer progress.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case d := <-changes.C():
+			l.changed(d)
+		case do := <-l.events:
+			do()
+			l.serve()
+		case <-progress.C:
+			l.writeProgress()
+		case <-nap.C:
+		}
+		l.turn(ctx)
+		nap.Reset(l.nap())
+	}
+}
+
+// serve takes events that have come meanwhile, so that what belongs together is decided and sent together.
+func (l *loop) serve() {
+	for range eventsPerTurn {
+		select {
+		case do := <-l.events:
+			do()
+		default:
+			return
+		}
+	}
+}
+
+// turn looks at dirty spans and carries out what follows.
+func (l *loop) turn(ctx context.Context) {
+	now := time.Now()
+	l.m.beat()
+	l.ring(now)
+	l.compareReports()
+	l.holdMassLoss(now)
+	for range looksPerTurn {
+		r, ok := l.dirty.pop()
+		if !ok {
+			l.starting = false
+			break
+		}
+		l.look(r, now)
+	}
+	l.place(now)
+	l.makeRoom()
+	l.send()
+	l.write(ctx)
+}
+
+// nap is how long nothing has to be done unless something happens.
+func (l *loop) nap() time.Duration {
+	if l.dirty.len() > 0 {
+		return 0
+	}
+	return l.alarms.next(time.Now(), longestNap)
+}
+
+// post hands an event to the loop, false if the term is over.
+func (l *loop) post(do func()) bool {
+	select {
+	case l.events <- do:
+		return true
+	case <-l.t.over.Done():
+		return false
+	}
+}
+
+// makeRoom looks again at spans that waited for room on nodes: as many as there are answers.
+func (l *loop) makeRoom() {
+	if len(l.asked) == 0 {
+		l.freed = max(l.freed, l.m.cfg.InFlight)
+	}
+	for ; l.freed > 0; l.freed-- {
+		r, ok := l.crowded.pop()
+		if !ok {
+			break
+		}
+		l.dirty.push(r)
+	}
+	l.freed = 0
+	if l.roomier {
+		l.lookAtUnplaced()
+	}
+}
+
+// lookAtUnplaced is called when nodes have changed so that they may take more.
+func (l *loop) lookAtUnplaced() {
+	l.roomier = false
+	for r := range l.unplaced {
+		l.dirty.push(r)
+	}
+	clear(l.unplaced)
+}
