@@ -45,7 +45,14 @@ type reporter struct {
 	run  *run
 }
 
-func (r reporter) Report(s Status) { r.news.put(r.run, func(it *item) { it.status = &s }) }
+func (r reporter) Report(s Status) {
+	r.news.put(r.run, func(it *item) {
+		if it.status != nil {
+			s.Checkpoint = s.Checkpoint.Max(it.status.Checkpoint) // what was durable stays so
+		}
+		it.status = &s
+	})
+}
 
 func (r reporter) Fail(err error) {
 	text := "the instance failed without saying why"

@@ -8,6 +8,7 @@ import (
 
 	sessionv1 "github.com/spanward/spanward/api/session/v1"
 	"github.com/spanward/spanward/operator"
+	"github.com/spanward/spanward/span"
 )
 
 // says is what the leader has not been told yet. It holds one entry for each span, so a slow or absent leader costs
@@ -20,8 +21,10 @@ type says struct {
 	dirty   map[operator.Ref]struct{}
 	gone    map[operator.Ref]struct{}
 	results map[operator.Ref]*sessionv1.StageResult
-	// order is that of the results; it may hold spans whose result is not there any more.
+	// order is that of the results.
 	order []operator.Ref
+	// unsure are the results of the last report: if the stream breaks now it may not have arrived.
+	unsure []*sessionv1.StageResult
 	// urgent: more has changed than a checkpoint, or the session was renewed.
 	urgent bool
 	// last is when something was said.
@@ -115,9 +118,22 @@ func (l *loop) full() *sessionv1.Report {
 		}
 		r.Spans = append(r.Spans, st)
 	}
+	s.again()
 	s.urgent = len(s.results) > 0
 	s.told = s.revision
 	return r
+}
+
+// again queues what the last stream may not have delivered, where nothing newer is there to be said.
+func (s *says) again() {
+	for _, r := range s.unsure {
+		ref := operator.Ref{Keyspace: r.GetKeyspace(), ID: span.ID(r.GetSpan())}
+		if _, ok := s.results[ref]; !ok {
+			s.results[ref] = r
+			s.order = append(s.order, ref)
+		}
+	}
+	s.unsure = nil
 }
 
 // delta is as much of what has changed as one message takes.
@@ -128,6 +144,7 @@ func (l *loop) delta() *sessionv1.Report {
 		delete(s.results, s.order[0])
 		s.order = s.order[1:]
 	}
+	s.unsure = b.report.Results
 	for ref := range s.gone {
 		if !b.span(&sessionv1.SpanStatus{Keyspace: ref.Keyspace, Span: string(ref.ID), State: sessionv1.SpanStatus_STATE_GONE}) {
 			break

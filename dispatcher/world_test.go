@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
@@ -91,6 +92,15 @@ func (w *world) get(key string) *clientv3.GetResponse {
 		w.t.Fatal(err)
 	}
 	return r
+}
+
+func (w *world) getAll(prefix string) []*mvccpb.KeyValue {
+	w.t.Helper()
+	r, err := w.etcd.Client().Get(w.t.Context(), prefix, clientv3.WithPrefix())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return r.Kvs
 }
 
 // record reads a span; one that is not there has the revision 0.
@@ -382,7 +392,9 @@ func (l *leader) cut(node string) {
 }
 
 // state is the newest that a node has said of a span.
-func (l *leader) state(node, id string) sessionv1.SpanStatus_State { return l.node(node).spans[id].GetState() }
+func (l *leader) state(node, id string) sessionv1.SpanStatus_State {
+	return l.node(node).spans[id].GetState()
+}
 
 // results are what a node has answered for a span, in order, the errors left out.
 func (l *leader) results(node, id string) (out []sessionv1.StageResult_Result) {

@@ -1,0 +1,137 @@
+package dispatcher_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	sessionv1 "github.com/spanward/spanward/api/session/v1"
+	"github.com/spanward/spanward/dispatcher"
+	"github.com/spanward/spanward/internal/etcdtest"
+	"github.com/spanward/spanward/internal/failpoint"
+	"github.com/spanward/spanward/internal/record"
+	"github.com/spanward/spanward/span"
+)
+
+var errKilled = errors.New("kill -9")
+
+// death kills a process at a failpoint.
+type death struct {
+	mu   sync.Mutex
+	at   string // "" nowhere, "any" at the next hit
+	dead bool
+	// after counts what the process asked of etcd afterwards, reading and renewing left out.
+	after []string
+}
+
+func newDeath() *death { return &death{} }
+
+func (d *death) config(c *dispatcher.Config) {
+	c.Failpoints = failpoint.NewHook(func(_ context.Context, name string) error {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.dead || d.at == name || d.at == "any" {
+			d.dead = true
+			return errKilled
+		}
+		return nil
+	})
+}
+
+func (d *death) set(at string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.at = at
+}
+
+// watch notes what the process writes once it is dead.
+func (d *death) watch(p *process) {
+	p.etcd.Inject(func(c etcdtest.Call) etcdtest.Fault {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.dead && c.Method != "Range" && c.Method != "LeaseKeepAlive" {
+			d.after = append(d.after, c.Method)
+		}
+		return etcdtest.Fault{}
+	})
+}
+
+// now kills the process at its next message to the leader.
+func (d *death) now(t *testing.T, w *world, p *process) {
+	t.Helper()
+	d.set("any")
+	<-p.done
+	if !errors.Is(p.err, errKilled) {
+		t.Fatalf("Run returned %v", p.err)
+	}
+	w.eventually("nothing runs", func() bool { return p.sink.running() == 0 })
+}
+
+// story takes a node through every step there is.
+func (w *world) story(p *process) {
+	alive := func(what string, ok func() bool) {
+		w.eventually(what, func() bool {
+			select {
+			case <-p.done:
+				return true
+			default:
+				return ok()
+			}
+		})
+	}
+	alive("reported", func() bool { return w.leader.node("n1").fulls > 0 })
+	ask := func(id span.ID, action sessionv1.Ask_Action) {
+		select {
+		case <-p.done:
+		default:
+			w.leader.ask("n1", action, w.record(id))
+		}
+	}
+	for _, id := range []span.ID{"moved", "removed", "kept"} {
+		w.span(id)
+		ask(id, sessionv1.Ask_ACTION_OPEN)
+		alive("opened", func() bool { return w.record(id).Owner.Node == "n1" })
+	}
+	p.sink.set(func() { p.sink.openErr["broken"] = errors.New("no") })
+	w.span("broken")
+	ask("broken", sessionv1.Ask_ACTION_OPEN)
+	alive("given up", func() bool { return w.leader.lastResult("n1", "broken").GetResult() == openFailed })
+	w.accept("moved", record.KindMove, "n2")
+	w.accept("removed", record.KindRemove, "")
+	ask("moved", sessionv1.Ask_ACTION_CLOSE)
+	ask("removed", sessionv1.Ask_ACTION_CLOSE)
+	alive("ended", func() bool { return w.record("moved").Owner.Nobody() && w.record("removed").Mod == 0 })
+	p.stop()
+	<-p.done
+}
+
+// A process that is killed at any transaction or message returns at once, and writes nothing more.
+func TestKilledAtEveryFailpoint(t *testing.T) {
+	for _, name := range failpoint.Names() {
+		if !strings.HasPrefix(name, "dispatcher/") {
+			continue
+		}
+		t.Run(strings.TrimPrefix(name, "dispatcher/"), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				dies := newDeath()
+				dies.set(name)
+				p := w.start("n1", dies.config)
+				dies.watch(p)
+				w.story(p)
+				if !errors.Is(p.err, errKilled) {
+					t.Errorf("Run returned %v", p.err)
+				}
+				if len(dies.after) > 0 {
+					t.Errorf("asked of etcd after its death: %v", dies.after)
+				}
+				if n := p.sink.running(); n != 0 {
+					t.Errorf("%d instances run", n)
+				}
+			})
+		})
+	}
+}

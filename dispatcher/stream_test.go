@@ -1,0 +1,153 @@
+package dispatcher_test
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	sessionv1 "github.com/spanward/spanward/api/session/v1"
+	"github.com/spanward/spanward/dispatcher"
+	"github.com/spanward/spanward/internal/record"
+	"github.com/spanward/spanward/span"
+)
+
+// A stream that breaks is followed by another one, whose first report has everything.
+func TestReconnectSendsEverything(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p := w.ready("n1")
+		for _, id := range []span.ID{"a", "b"} {
+			w.span(id)
+			w.open("n1", id)
+		}
+		load := 2.5
+		p.sink.reporter("a").Report(dispatcher.Status{Checkpoint: dispatcher.At(5), Load: &load, SplitKeys: []string{"a1", "a2"}})
+		w.eventually("heard", func() bool { return w.leader.node("n1").spans["a"].GetCheckpoint() == 5 })
+		for n, loss := range []func(){
+			func() { w.leader.cut("n1") },
+			w.lead,
+		} {
+			start := time.Now()
+			loss()
+			w.eventually("back", func() bool { return w.leader.node("n1").fulls == n+2 })
+			if d := time.Since(start); d > 200*time.Millisecond {
+				t.Errorf("took %v", d)
+			}
+			w.eventually("split keys follow", func() bool { return len(w.leader.node("n1").spans["a"].GetSplitKeys()) == 2 })
+			a, b := w.leader.node("n1").spans["a"], w.leader.node("n1").spans["b"]
+			if a.GetState() != sessionv1.SpanStatus_STATE_RUNNING || a.GetCheckpoint() != 5 || a.GetLoad() != load || a.GetToken() != w.record("a").Owner.Token {
+				t.Errorf("a: %v", a)
+			}
+			if b.GetState() != sessionv1.SpanStatus_STATE_RUNNING || b.Checkpoint != nil {
+				t.Errorf("b: %v", b)
+			}
+		}
+	})
+}
+
+// A leader that is not there yet is asked again, soon.
+func TestRefusedStreamIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.leader.refuse = status.Error(codes.Unavailable, "not leading yet")
+		p := w.start("n1")
+		time.Sleep(10 * time.Second)
+		w.leader.mu.Lock()
+		w.leader.refuse = nil
+		w.leader.mu.Unlock()
+		start := time.Now()
+		w.eventually("reported", func() bool { return w.leader.node("n1").fulls == 1 })
+		if d := time.Since(start); d > 1100*time.Millisecond {
+			t.Errorf("took %v", d)
+		}
+		if n := p.said("stream to the leader broke"); n != 1 {
+			t.Errorf("said %d times", n)
+		}
+	})
+}
+
+// Each renewal declares anew how long the session may act.
+func TestDeclaresHowLongItMayAct(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p := w.ready("n1")
+		before := len(w.leader.node("n1").reports)
+		time.Sleep(20 * time.Second)
+		reports := w.leader.node("n1").reports[before:]
+		if len(reports) < 10 {
+			t.Errorf("%d reports in four TTLs", len(reports))
+		}
+		for _, r := range reports {
+			if ms := r.GetMayActForMs(); ms <= 4000 || ms > 4500 {
+				t.Errorf("may act for %d ms", ms)
+			}
+		}
+		p.sink.mu.Lock()
+		defer p.sink.mu.Unlock()
+		if p.sink.renewals < 10 {
+			t.Errorf("the observer saw %d renewals", p.sink.renewals)
+		}
+	})
+}
+
+// What is reported at a revision holds for every record that the session has written up to it.
+func TestReportsAreTrueAtTheirRevision(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.ready("n1")
+		const n = 1200
+		for i := range n {
+			id := span.ID(fmt.Sprintf("s%04d", i))
+			w.leader.ask("n1", sessionv1.Ask_ACTION_OPEN, w.span(id))
+			if i%60 == 0 {
+				synctest.Wait()
+			}
+		}
+		last := fmt.Sprintf("s%04d", n-1)
+		w.eventually("all run", func() bool { return w.leader.state("n1", last) == sessionv1.SpanStatus_STATE_RUNNING })
+		time.Sleep(time.Second)
+		owned := map[string]int64{} // the revision at which each span became the node's
+		for _, kv := range w.getAll(w.layout.Spans("ks")) {
+			p, err := w.layout.Parse(string(kv.Key))
+			if err != nil {
+				t.Fatal(err)
+			}
+			owned[string(p.Span)] = kv.ModRevision
+		}
+		known := map[string]bool{}
+		for _, r := range w.leader.node("n1").reports {
+			for _, s := range r.GetSpans() {
+				known[s.GetSpan()] = s.GetState() != sessionv1.SpanStatus_STATE_GONE
+			}
+			for id, rev := range owned {
+				if rev <= r.GetRevision() && !known[id] {
+					t.Fatalf("%s was committed at %d and is not known to a report of %d", id, rev, r.GetRevision())
+				}
+			}
+		}
+	})
+}
+
+// Reports of checkpoints are few, however many an instance makes.
+func TestStatusesAreCoalesced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p := w.ready("n1")
+		w.span("a")
+		w.open("n1", "a")
+		r := p.sink.reporter("a")
+		before := len(w.leader.node("n1").reports)
+		for i := range 2000 {
+			r.Report(dispatcher.Status{Checkpoint: record.At(uint64(i))})
+			time.Sleep(time.Millisecond)
+		}
+		w.eventually("newest", func() bool { return w.leader.node("n1").spans["a"].GetCheckpoint() == 1999 })
+		if n := len(w.leader.node("n1").reports) - before; n > 25 {
+			t.Errorf("%d reports in 2 s", n)
+		}
+	})
+}
