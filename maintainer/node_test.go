@@ -1,0 +1,311 @@
+package maintainer
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/proto"
+
+	sessionv1 "github.com/spanward/spanward/api/session/v1"
+	"github.com/spanward/spanward/internal/etcdtest"
+	"github.com/spanward/spanward/internal/etcdx"
+	"github.com/spanward/spanward/internal/record"
+	"github.com/spanward/spanward/internal/txn"
+	"github.com/spanward/spanward/operator"
+	"github.com/spanward/spanward/span"
+)
+
+const nodeTTL = 5 * time.Second
+
+// node is a fake dispatcher: it speaks the session stream and makes the transactions of a real one, but runs nothing.
+type node struct {
+	w       *world
+	name    string
+	etcd    *etcdtest.Process
+	lease   clientv3.LeaseID
+	session int64
+	cancel  context.CancelFunc
+	dead    bool
+
+	mu sync.Mutex
+	// running are the tokens of what runs here.
+	running map[operator.Ref]uint64
+	// asks counts what came, by action; messages the messages that brought asks; confirms what was to be confirmed.
+	asks     map[sessionv1.Ask_Action]int
+	openings map[operator.Ref][]*sessionv1.Ask
+	messages int
+	confirms []*sessionv1.SpanRef
+	// answer decides what becomes of an ask; nil carries it out.
+	answer func(a *sessionv1.Ask) sessionv1.StageResult_Result
+	// mayAct is what the node declares, mute keeps it from registering anew.
+	mayAct time.Duration
+	mute   bool
+	stream sessionv1.Session_DispatchClient
+	cut    context.CancelFunc
+}
+
+// node starts one and waits until it is registered in etcd.
+func (w *world) node(name string, change ...func(*node)) *node {
+	w.t.Helper()
+	n := &node{
+		w: w, name: name, etcd: w.etcd.Process(), running: map[operator.Ref]uint64{}, mayAct: nodeTTL - time.Second,
+		asks: map[sessionv1.Ask_Action]int{}, openings: map[operator.Ref][]*sessionv1.Ask{},
+	}
+	for _, c := range change {
+		c(n)
+	}
+	n.enter()
+	ctx, cancel := context.WithCancel(context.Background())
+	n.cancel = cancel
+	w.nodes = append(w.nodes, n)
+	w.wg.Go(func() { n.renew(ctx) })
+	w.wg.Go(func() { n.follow(ctx) })
+	return n
+}
+
+// enter grants the lease and puts the node key; the session is its revision.
+func (n *node) enter() {
+	n.w.t.Helper()
+	c := n.etcd.Client()
+	g, err := c.Grant(context.Background(), int64(nodeTTL/time.Second))
+	if err != nil {
+		n.w.t.Fatal(err)
+	}
+	n.lease = g.ID
+	value := record.EncodeNode(record.Node{
+		Name: n.name, Instance: "i-" + n.name, Workloads: []string{"gate"}, TTL: nodeTTL, Lease: int64(g.ID),
+	})
+	r, err := c.Put(context.Background(), n.w.layout.Node(n.name), string(value), clientv3.WithLease(g.ID))
+	if err != nil {
+		n.w.t.Fatal(err)
+	}
+	n.session = r.Header.Revision
+}
+
+func (n *node) renew(ctx context.Context) {
+	for pause(ctx, nodeTTL/3) {
+		try, cancel := context.WithTimeout(ctx, time.Second)
+		_, err := n.etcd.Client().KeepAliveOnce(try, n.lease)
+		cancel()
+		if err == nil {
+			n.say(&sessionv1.Report{})
+		}
+	}
+}
+
+// kill is kill -9.
+func (n *node) kill() {
+	if n.dead {
+		return
+	}
+	n.dead = true
+	n.etcd.Kill()
+	n.cancel()
+}
+
+// follow keeps a stream to whoever leads.
+func (n *node) follow(ctx context.Context) {
+	for pause(ctx, 20*time.Millisecond) {
+		r, err := n.etcd.Client().Get(ctx, n.w.layout.Leader())
+		if err != nil || len(r.Kvs) == 0 {
+			continue
+		}
+		l, err := record.DecodeLeader(r.Kvs[0].Value)
+		if err != nil || l.Resigned || n.mute {
+			continue
+		}
+		n.talk(ctx, l.Address)
+	}
+}
+
+func (n *node) talk(ctx context.Context, address string) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithContextDialer(n.w.net.dial),
+		grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return
+	}
+	defer func() { _ = conn.Close() }()
+	s, err := sessionv1.NewSessionClient(conn).Dispatch(ctx)
+	if err != nil {
+		return
+	}
+	if err := s.Send(&sessionv1.DispatchRequest{Register: &sessionv1.Register{
+		Cluster: "test", Node: n.name, Session: n.session, Instance: "i-" + n.name,
+	}}); err != nil {
+		return
+	}
+	n.mu.Lock()
+	n.stream, n.cut = s, cancel
+	n.mu.Unlock()
+	n.say(n.full())
+	for {
+		m, err := s.Recv()
+		if err != nil {
+			n.mu.Lock()
+			n.stream = nil
+			n.mu.Unlock()
+			return
+		}
+		n.hear(ctx, m)
+	}
+}
+
+// full is a report of everything that runs.
+func (n *node) full() *sessionv1.Report {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	r := &sessionv1.Report{Full: true, Revision: n.session}
+	if resp, err := n.etcd.Client().Get(context.Background(), "x"); err == nil {
+		r.Revision = resp.Header.Revision
+	}
+	for ref, token := range n.running {
+		r.Spans = append(r.Spans, status(ref, sessionv1.SpanStatus_STATE_RUNNING, token))
+	}
+	return r
+}
+
+func status(r operator.Ref, s sessionv1.SpanStatus_State, token uint64) *sessionv1.SpanStatus {
+	return &sessionv1.SpanStatus{Keyspace: r.Keyspace, Span: string(r.ID), State: s, Token: token}
+}
+
+func (n *node) say(r *sessionv1.Report) {
+	r.MayActForMs = n.mayAct.Milliseconds()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.stream != nil {
+		_ = n.stream.Send(&sessionv1.DispatchRequest{Report: r})
+	}
+}
+
+// checkpoint reports a position of a span that runs here.
+func (n *node) checkpoint(r operator.Ref, at uint64) {
+	s := status(r, sessionv1.SpanStatus_STATE_RUNNING, n.running[r])
+	s.Checkpoint = proto.Uint64(at)
+	n.say(&sessionv1.Report{Spans: []*sessionv1.SpanStatus{s}})
+}
+
+func (n *node) hear(ctx context.Context, m *sessionv1.DispatchResponse) {
+	n.mu.Lock()
+	if len(m.GetAsks()) > 0 {
+		n.messages++
+	}
+	n.confirms = append(n.confirms, m.GetConfirm()...)
+	n.mu.Unlock()
+	var results []*sessionv1.StageResult
+	var carry []*sessionv1.Ask
+	for _, a := range m.GetAsks() {
+		n.mu.Lock()
+		n.asks[a.GetAction()]++
+		r := operator.Ref{Keyspace: a.GetKeyspace(), ID: span.ID(a.GetMembers()[0].GetSpan())}
+		n.openings[r] = append(n.openings[r], a)
+		n.mu.Unlock()
+		if n.answer != nil {
+			if res := n.answer(a); res != sessionv1.StageResult_RESULT_CLAIMED {
+				results = append(results, n.result(a, res))
+				continue
+			}
+		}
+		carry = append(carry, a)
+	}
+	results = append(results, n.carryOut(ctx, m.GetTerm(), carry)...)
+	kept := results[:0]
+	for _, r := range results {
+		if r.GetResult() != sessionv1.StageResult_RESULT_UNSPECIFIED {
+			kept = append(kept, r)
+		}
+	}
+	if len(kept) > 0 {
+		n.say(&sessionv1.Report{Results: kept})
+	}
+}
+
+func (n *node) result(a *sessionv1.Ask, r sessionv1.StageResult_Result) *sessionv1.StageResult {
+	return &sessionv1.StageResult{
+		Keyspace: a.GetKeyspace(), Span: a.GetMembers()[0].GetSpan(), Operator: a.GetOperator(), Result: r,
+	}
+}
+
+func (n *node) me() operator.Identity { return operator.Identity{Node: n.name, Session: n.session} }
+
+// carryOut claims all spans in one batch, and ends the step of those claimed in another.
+func (n *node) carryOut(ctx context.Context, term int64, asks []*sessionv1.Ask) []*sessionv1.StageResult {
+	if len(asks) == 0 {
+		return nil
+	}
+	l := n.w.layout
+	outer := []txn.Cmp{operator.Leading(l, term), operator.Acting(l, n.me())}
+	var parts []txn.Part
+	spans := make([]operator.Span, len(asks))
+	claims := make([]operator.Claim, len(asks))
+	for i, a := range asks {
+		rec, err := record.DecodeSpan(a.GetMembers()[0].GetRecord())
+		if err != nil {
+			n.w.t.Errorf("ask: %v", err)
+			return nil
+		}
+		spans[i] = operator.Span{
+			Ref:  operator.Ref{Keyspace: a.GetKeyspace(), ID: span.ID(a.GetMembers()[0].GetSpan())},
+			Span: rec, Mod: a.GetMembers()[0].GetModRevision(),
+		}
+		c := record.Claim{
+			Stage: record.StageOpening, Node: n.name, Session: n.session, At: time.Now(), Term: term, By: record.By(a.GetBy()),
+		}
+		if a.GetAction() == sessionv1.Ask_ACTION_CLOSE {
+			c.Stage = record.StageClosing
+		}
+		if rec.Intent != nil {
+			c.Operator, c.Kind = rec.Intent.Operator, rec.Intent.Kind
+		}
+		claims[i].Claim = c
+		parts = append(parts, operator.ClaimSpan(l, spans[i], c))
+	}
+	var out []*sessionv1.StageResult
+	var ends []txn.Part
+	for i, res := range n.run(ctx, outer, parts) {
+		if res.Outcome != txn.Done {
+			out = append(out, n.result(asks[i], sessionv1.StageResult_RESULT_REFUSED))
+			continue
+		}
+		claims[i].Mod = res.Revision
+		ends = append(ends, n.end(asks[i], spans[i], claims[i]))
+		out = append(out, n.result(asks[i], sessionv1.StageResult_RESULT_DONE))
+	}
+	n.run(ctx, outer[1:], ends)
+	return out
+}
+
+// end is the last transaction of a step.
+func (n *node) end(a *sessionv1.Ask, s operator.Span, c operator.Claim) txn.Part {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	l, now := n.w.layout, time.Now()
+	if a.GetAction() == sessionv1.Ask_ACTION_OPEN {
+		token := operator.Token(0, c.Mod)
+		n.running[s.Ref] = token
+		from := record.Position{Known: a.GetMembers()[0].Checkpoint != nil, At: a.GetMembers()[0].GetCheckpoint()}
+		return operator.Commit(l, s, c, record.Owner{Node: n.name, Session: n.session, Token: token}, from, now)
+	}
+	delete(n.running, s.Ref)
+	if c.Kind == record.KindRemove {
+		return operator.Remove(l, s, c, now)
+	}
+	return operator.HandOff(l, s, c, record.Position{}, now)
+}
+
+func (n *node) run(ctx context.Context, outer []txn.Cmp, parts []txn.Part) []txn.Result {
+	var out []txn.Result
+	for _, b := range etcdx.Chunk(outer, parts) {
+		res, err := etcdx.Run(ctx, n.etcd.Client(), n.lease, b)
+		if err != nil {
+			return out
+		}
+		out = append(out, res...)
+	}
+	return out
+}
