@@ -1,0 +1,186 @@
+package maintainer
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+
+	controlv1 "github.com/spanward/spanward/api/control/v1"
+	"github.com/spanward/spanward/internal/record"
+	"github.com/spanward/spanward/operator"
+	"github.com/spanward/spanward/view"
+)
+
+const (
+	// stuckAfter is how long one stage of an operator may take before its span counts as stuck. It only changes what
+	// is shown: a late stage cannot be forced safely.
+	stuckAfter = 10 * time.Minute
+	// mutedAfter is the same for an actor that does not answer the leader.
+	mutedAfter = 30 * time.Second
+)
+
+// The states of a span, as the contract names them. Those of a claim are the names of its stages.
+const (
+	stateAbsent      = "absent"
+	stateRunning     = "running"
+	statePaused      = "paused"
+	stateFailing     = "failing"
+	stateStuck       = "stuck"
+	stateQuarantined = "quarantined"
+)
+
+// spanFacts is what the records say of one span. It is taken from the view at one revision, and holds after that.
+type spanFacts struct {
+	*view.Span
+	// claim is nil if nobody acts on the span.
+	claim    *view.Claim
+	progress record.Position
+	keyspace record.KeyspaceState
+	// owned: the session of the recorded owner is there.
+	owned bool
+	// acting: the session of the claim is there.
+	acting bool
+}
+
+func factsOf(s *view.State, sp *view.Span) spanFacts {
+	f := spanFacts{Span: sp, claim: s.Claim(sp.Ref), progress: s.Progress(sp.Ref)}
+	f.owned = s.Session(sp.Owner.Session) != nil
+	f.acting = f.claim != nil && s.Session(f.claim.Session) != nil
+	if ks := s.Keyspace(sp.Keyspace); ks != nil {
+		f.keyspace = ks.State
+	}
+	return f
+}
+
+// spanLook is a span as it is shown, with what is heard of it beside the records.
+type spanLook struct {
+	spanFacts
+	heard spanKnown
+	state string
+	// own: what was heard is the recorded owner's.
+	own bool
+	// muted: the owner is there, and does not answer the leader.
+	muted bool
+}
+
+// look puts together what the records say and what was heard.
+func look(f spanFacts, k *known, now time.Time) spanLook {
+	l := spanLook{spanFacts: f, heard: k.span(f.Ref)}
+	l.own = f.owned && l.heard.session == f.Owner.Session
+	l.muted = f.owned && !k.node(f.Owner.Session).connected
+	l.state = l.stateAt(k, now)
+	return l
+}
+
+func (l spanLook) stateAt(k *known, now time.Time) string {
+	switch {
+	case l.claim != nil && l.late(k.node(l.claim.Session), now):
+		return stateStuck
+	case l.troubled():
+		return stateFailing
+	case l.claim != nil && l.acting:
+		return record.StageName(l.claim.Stage)
+	case l.owned:
+		return stateRunning
+	case l.keyspace == record.KeyspacePaused:
+		return statePaused
+	}
+	return stateAbsent
+}
+
+func (l spanLook) late(actor nodeKnown, now time.Time) bool {
+	muted := !actor.connected && !actor.since.IsZero() && now.Sub(actor.since) > mutedAfter
+	return l.acting && (muted || now.Sub(l.claim.At) > stuckAfter)
+}
+
+// troubled: an error was heard, and not from a session that has nothing to do with the span any more.
+func (l spanLook) troubled() bool {
+	return l.heard.lastError != "" && (l.own || !l.owned || l.claim != nil)
+}
+
+// checkpoint is the highest position that is known to be durable.
+func (l spanLook) checkpoint() record.Position {
+	at := operator.Durable(l.Span.Span, l.progress)
+	if l.own && l.heard.checkpointKnown {
+		at = at.Max(record.At(l.heard.checkpoint))
+	}
+	return at
+}
+
+// why says why the span is where it is, or why it is nowhere.
+func (l spanLook) why() string {
+	switch {
+	case l.claim != nil:
+		return fmt.Sprintf("%s is %s it: %s", l.claim.Node, record.StageName(l.claim.Stage), l.purpose())
+	case l.heard.waiting != "":
+		return l.heard.waiting
+	case l.muted:
+		return l.Owner.Node + " does not answer the leader"
+	case l.owned:
+		return ""
+	case l.keyspace == record.KeyspacePaused:
+		return "the keyspace is paused"
+	case !l.Owner.Nobody():
+		return l.Owner.Node + " is gone"
+	case l.LastNode != "":
+		return l.LastNode + " gave it back"
+	}
+	return "nobody has run it yet"
+}
+
+func (l spanLook) purpose() string {
+	if i := l.Intent; i != nil {
+		return record.KindName(i.Kind) + " " + i.Operator
+	}
+	return cmp.Or(record.ByName(l.claim.By), record.ByName(record.ByPlacement))
+}
+
+func renderSpan(l spanLook) *controlv1.Span {
+	out := &controlv1.Span{
+		Id: string(l.ID), Keyspace: l.Keyspace, Start: []byte(l.Range.Start), End: []byte(l.Range.End), State: l.state,
+		Node: l.Owner.Node, Session: l.Owner.Session, Token: l.Owner.Token, Checkpoint: wirePosition(l.checkpoint()),
+		LastError: l.shownError(), Parents: l.Parents, Why: l.why(), Revision: l.Mod,
+	}
+	if l.Intent != nil {
+		out.Operator = l.Intent.Operator
+	}
+	if l.own {
+		out.LagMs, out.Load, out.Copied, out.CopyTotal = l.heard.lagMS, l.heard.load, l.heard.copied, l.heard.copyTotal
+	}
+	return out
+}
+
+func (l spanLook) shownError() string {
+	if l.troubled() {
+		return l.heard.lastError
+	}
+	return ""
+}
+
+// renderHidden shows a span record that nobody can read.
+func renderHidden(q *view.Quarantine) *controlv1.Span {
+	return &controlv1.Span{
+		Id: string(q.Parsed.Span), Keyspace: q.Parsed.Keyspace, State: stateQuarantined,
+		Why: "its record cannot be read: " + q.Reason, Revision: q.Since,
+	}
+}
+
+// renderLookup shows who has a key. A recorded owner that is gone owns nothing any more.
+func renderLookup(keyspace, key string, l *spanLook, node *view.Node) *controlv1.LookupResponse {
+	out := &controlv1.LookupResponse{Keyspace: keyspace, Key: []byte(key)}
+	if l == nil {
+		return out
+	}
+	out.Span, out.State = string(l.ID), l.state
+	if node != nil {
+		out.Node, out.Address, out.Token = node.Name, node.Address, l.Owner.Token
+	}
+	return out
+}
+
+func wirePosition(p record.Position) *uint64 {
+	if !p.Known {
+		return nil
+	}
+	return &p.At
+}
