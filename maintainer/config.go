@@ -55,6 +55,9 @@ type Config struct {
 	// OpenRetry is the pause after an opening that failed. Zero means 1 s; it doubles up to MaxOpenRetry (zero: 1 min),
 	// with jitter.
 	OpenRetry, MaxOpenRetry time.Duration
+	// Settle is how long a new leader places nothing freely while some registered node has not connected to it yet.
+	// Zero means 500 ms. Without it whoever connects first gets everything; what is already decided does not wait.
+	Settle time.Duration
 	// ProgressEvery is how often checkpoints that changed are written to etcd. Zero means 10 s. A span whose owner dies
 	// goes back by up to this much; each round writes one key per bucket that changed.
 	ProgressEvery time.Duration
@@ -77,6 +80,7 @@ const (
 	defaultMaxAskRetry     = 30 * time.Second
 	defaultOpenRetry       = time.Second
 	defaultMaxOpenRetry    = time.Minute
+	defaultSettle          = 500 * time.Millisecond
 	defaultProgressEvery   = 10 * time.Second
 	defaultStandbyEvery    = 100 * time.Millisecond
 	defaultRegisterTimeout = 5 * time.Second
@@ -98,6 +102,7 @@ func (c Config) withDefaults() Config {
 	fill(&c.MaxAskRetry, max(defaultMaxAskRetry, c.AskRetry))
 	fill(&c.OpenRetry, defaultOpenRetry)
 	fill(&c.MaxOpenRetry, max(defaultMaxOpenRetry, c.OpenRetry))
+	fill(&c.Settle, defaultSettle)
 	fill(&c.ProgressEvery, defaultProgressEvery)
 	fill(&c.StandbyEvery, defaultStandbyEvery)
 	fill(&c.RegisterTimeout, defaultRegisterTimeout)
@@ -143,6 +148,7 @@ func (c Config) validate() error {
 	}{
 		{"ask retry", c.AskRetry, c.MaxAskRetry},
 		{"open retry", c.OpenRetry, c.MaxOpenRetry},
+		{"settle time", c.Settle, time.Minute},
 		{"progress interval", c.ProgressEvery, time.Hour},
 		{"standby interval", c.StandbyEvery, c.TTL},
 		{"register timeout", c.RegisterTimeout, time.Minute},

@@ -31,7 +31,7 @@ func (l *loop) holdMassLoss(now time.Time) {
 		return
 	}
 	clock := l.m.clock()
-	h := scheduler.MassLoss(scheduler.HoldConfig{}, clock, l.state.NodeNames(), losses)
+	h := scheduler.MassLoss(scheduler.HoldConfig{}, clock, l.back(losses), losses)
 	holding := h.Holding(clock)
 	changed := holding != l.hold.active || !slices.Equal(h.Missing, l.hold.Missing)
 	l.hold.Hold, l.hold.active = h, holding
@@ -43,6 +43,19 @@ func (l *loop) holdMassLoss(now time.Time) {
 		l.dirty.push(r)
 	}
 	clear(l.hold.kept)
+}
+
+// back are the nodes that are there. One that was lost counts once it is connected again: before, its spans could
+// only go elsewhere.
+func (l *loop) back(losses []scheduler.Loss) []string {
+	var out []string
+	for _, n := range l.state.Nodes() {
+		lost := slices.ContainsFunc(losses, func(x scheduler.Loss) bool { return x.Node == n.Name })
+		if !lost || l.streams[n.Session] != nil {
+			out = append(out, n.Name)
+		}
+	}
+	return out
 }
 
 // showHold puts the hold among the problems, and logs its beginning and end.

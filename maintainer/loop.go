@@ -45,6 +45,8 @@ type loop struct {
 	streams map[int64]*stream
 	alarms  alarms
 
+	// settled is when free placement begins at the latest, the zero time once it has.
+	settled time.Time
 	// wants are the spans to place in this turn.
 	wants []want
 	// unplaced are spans that no node can take; they are looked at again when nodes change or, if roomier, soon.
@@ -73,7 +75,7 @@ func newLoop(m *Maintainer, t *term) *loop {
 		on: map[int64]map[operator.Ref]struct{}{}, asked: map[int64]map[operator.Ref]struct{}{},
 		streams: map[int64]*stream{}, unplaced: map[operator.Ref]struct{}{}, crowded: newQueue(),
 		out: map[int64][]*sessionv1.Ask{}, outConfirm: map[int64][]*sessionv1.SpanRef{},
-		hold: newHold(), progress: newProgress(),
+		settled: time.Now().Add(m.cfg.Settle), hold: newHold(), progress: newProgress(),
 	}
 }
 
@@ -132,6 +134,7 @@ func (l *loop) turn(ctx context.Context) {
 		}
 		l.look(r, now)
 	}
+	l.settle(now)
 	l.place(now)
 	l.makeRoom()
 	l.send()
@@ -143,7 +146,31 @@ func (l *loop) nap() time.Duration {
 	if l.dirty.len() > 0 {
 		return 0
 	}
-	return l.alarms.next(time.Now(), longestNap)
+	now := time.Now()
+	nap := l.alarms.next(now, longestNap)
+	if !l.settled.IsZero() {
+		nap = min(nap, max(0, l.settled.Sub(now)))
+	}
+	return nap
+}
+
+// settle ends the time in which nodes connect to a new leader: when all have, or when it is up.
+func (l *loop) settle(now time.Time) {
+	if l.settled.IsZero() || now.Before(l.settled) && !l.allConnected() {
+		return
+	}
+	l.settled = time.Time{}
+	l.lookAtUnplaced()
+}
+
+func (l *loop) allConnected() bool {
+	nodes := l.state.Nodes()
+	for _, n := range nodes {
+		if l.streams[n.Session] == nil {
+			return false
+		}
+	}
+	return len(nodes) > 0
 }
 
 // post hands an event to the loop, false if the term is over.

@@ -309,3 +309,20 @@ func (n *node) run(ctx context.Context, outer []txn.Cmp, parts []txn.Part) []txn
 	}
 	return out
 }
+
+// claimOnly claims what it is asked to open, and gets no further.
+func (n *node) claimOnly(a *sessionv1.Ask) sessionv1.StageResult_Result {
+	rec, err := record.DecodeSpan(a.GetMembers()[0].GetRecord())
+	if err != nil {
+		n.w.t.Error(err)
+	}
+	s := operator.Span{
+		Ref:  operator.Ref{Keyspace: a.GetKeyspace(), ID: span.ID(a.GetMembers()[0].GetSpan())},
+		Span: rec, Mod: a.GetMembers()[0].GetModRevision(),
+	}
+	c := record.Claim{Stage: record.StageOpening, Node: n.name, Session: n.session, At: time.Now(), By: record.ByPlacement}
+	n.run(context.Background(), nil, []txn.Part{operator.ClaimSpan(n.w.layout, s, c)})
+	return sessionv1.StageResult_RESULT_UNSPECIFIED
+}
+
+func withLease(n *node) clientv3.OpOption { return clientv3.WithLease(n.lease) }

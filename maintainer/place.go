@@ -94,7 +94,13 @@ func (l *loop) place(now time.Time) {
 	l.wants = nil
 	// The target of an accepted move was fit when it was accepted; being cordoned since does not stop the move.
 	l.assign(named, l.nodes(true), now)
-	l.assign(free, l.nodes(false), now)
+	if l.settled.IsZero() {
+		l.assign(free, l.nodes(false), now)
+		return
+	}
+	for _, w := range free {
+		l.park(scheduler.Unplaced{Ref: w.span.Ref, Why: "the leader is new: nodes are connecting"})
+	}
 }
 
 func (l *loop) assign(wants []want, nodes []scheduler.Node, now time.Time) {

@@ -57,14 +57,6 @@ func (s state) Nodes() []*view.Node {
 	})
 }
 
-// NodeNames are the names of Nodes.
-func (s state) NodeNames() (out []string) {
-	for _, n := range s.Nodes() {
-		out = append(out, n.Name)
-	}
-	return out
-}
-
 // NodeConfig of a node; the zero value if nobody has configured it.
 func (s state) NodeConfig(name string) record.NodeConfig {
 	c := read(s, func(st *view.State) *view.NodeConfig { return st.NodeConfig(name) })
