@@ -94,3 +94,6 @@ func deref[T any](p *T) any {
 	}
 	return *p
 }
+
+// Merge gathers dirty sets as a subscription does.
+func Merge(d, younger *Dirty) { d.merge(younger) }
