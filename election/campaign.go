@@ -121,7 +121,8 @@ func (c *Candidate) swap(ctx context.Context, f *follower) (int64, error) {
 		Commit()
 	switch {
 	case errors.Is(err, rpctypes.ErrLeaseNotFound):
-		return 0, fmt.Errorf("%w: %w", leases.ErrExpired, err)
+		c.cfg.Session.Gone() // or the caller would come back here until the next renewal
+		return 0, c.cfg.Session.Err()
 	case err != nil:
 		return 0, fmt.Errorf("take the leader key: %w", err)
 	case r.Succeeded:

@@ -321,7 +321,7 @@ func TestLostAnswers(t *testing.T) {
 					t.Fatal(err)
 				}
 				next := <-won
-				mustLose(t, seat, 0)
+				mustLose(t, seat, time.Millisecond)
 				if terms := mustHistory(t, etcd.Client()); len(terms) != 2 || terms[0] != seat.Term() || terms[1] != next.Term() {
 					t.Errorf("terms %v, seats %d and %d", terms, seat.Term(), next.Term())
 				}

@@ -134,6 +134,7 @@ func (w *worker) live(ctx context.Context, me *candidate) {
 	for ctx.Err() == nil && me.session.Err() == nil {
 		seat, err := me.Campaign(ctx)
 		if err != nil {
+			time.Sleep(10 * time.Millisecond) // another call of this process may hold the seat
 			continue
 		}
 		lead, resign := context.WithCancel(ctx)

@@ -17,7 +17,7 @@ const (
 // Config says how long a session lasts without an answer and how hard it tries to get one.
 type Config struct {
 	// TTL is how long etcd keeps the session of a silent process: whole seconds, from MinTTL to MaxTTL. Shorter finds a
-	// dead process sooner, longer survives longer pauses of etcd and of this process.
+	// dead process sooner, longer survives longer pauses of etcd and of this process: two thirds of it, less the margin.
 	TTL time.Duration
 	// Margin is how long before etcd could drop the lease the right to act ends. Zero means 500 ms or TTL/5, whichever
 	// is smaller. etcd never drops a lease early, and clocks drift by microseconds in one TTL, so all of the margin is

@@ -118,7 +118,7 @@ func (s *Session) try(ctx context.Context) error {
 	sent := s.cfg.Clock()
 	r, err := s.client.KeepAliveOnce(ctx, s.id)
 	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
-		s.end(errGone)
+		s.Gone()
 		return err
 	}
 	if err != nil {

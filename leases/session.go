@@ -141,6 +141,9 @@ func (s *Session) revoke(ctx context.Context) error {
 	return nil
 }
 
+// Gone ends the right to act: etcd has told somebody other than Run that it no longer has the lease.
+func (s *Session) Gone() { s.end(errGone) }
+
 // extend records an answered renewal. It reports false if the right was over before the answer came.
 func (s *Session) extend(sent, ttl time.Duration) bool {
 	s.mu.Lock()

@@ -124,15 +124,31 @@ func TestRightEndsBeforeTheLease(t *testing.T) {
 	}
 }
 
+// What a session survives is the TTL less a margin and the third of it that may have passed since the last renewal.
+const survives = ttl - ttl/3 - 500*time.Millisecond - 250*time.Millisecond
+
 func TestEtcdAwayForLessThanTheTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		etcd := etcdtest.StartBubble(t)
 		s := start(t, etcd, leases.Config{})
-		for range 20 {
-			etcd.Down()
-			time.Sleep(ttl / 3)
+		for i := range 20 {
+			s.process.Pause() // to the session the same as an etcd that hangs
+			time.Sleep(survives)
+			s.process.Resume()
+			time.Sleep(time.Minute + time.Duration(i)*83*time.Millisecond)
+			s.mustAct(t)
+		}
+	})
+}
+
+func TestEtcdRestarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		etcd := etcdtest.StartBubble(t)
+		s := start(t, etcd, leases.Config{})
+		for i := range 20 {
+			etcd.Down() // and its election takes one to two seconds
 			etcd.Up()
-			time.Sleep(time.Minute)
+			time.Sleep(time.Minute + time.Duration(i)*83*time.Millisecond)
 			s.mustAct(t)
 		}
 	})
