@@ -16,6 +16,7 @@ func (in *instance) follow(ctx, hard context.Context, head int64) error {
 	}
 	from := lowest(parts)
 	in.pos = from
+	in.reached(from, in.current(from, head))
 	watching, cancel := context.WithCancel(ctx)
 	w := in.src.watch(watching, in.watched(), from, head-from > aloneBehind)
 	f := newFeed(in.m, parts, w.shared)
@@ -26,6 +27,14 @@ func (in *instance) follow(ctx, hard context.Context, head int64) error {
 	<-received
 	w.leave(errors.Is(err, errStalled))
 	return err
+}
+
+// current is when a position that is the source's head was known to be it: at the last look, a moment ago.
+func (in *instance) current(from, head int64) time.Time {
+	if from < head {
+		return time.Time{}
+	}
+	return in.looked
 }
 
 // watched is the range to watch. A span in which no key has the source's prefix watches all of it, for the progress.

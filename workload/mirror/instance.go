@@ -49,6 +49,7 @@ type instance struct {
 	fenced bool
 	freed  bool
 	stored time.Time
+	looked time.Time // when the source's head was asked for
 }
 
 // start runs the instance until it is stopped.
@@ -123,6 +124,7 @@ func (in *instance) session(ctx, hard context.Context) error {
 			return err
 		}
 	}
+	in.looked = time.Now()
 	head, cluster, err := in.src.head(ctx, in.r)
 	if err != nil {
 		return err
@@ -134,7 +136,8 @@ func (in *instance) session(ctx, hard context.Context) error {
 		return otherSource("the destination is at revision %d and the source only at %d: it was restored from a backup", at, head)
 	}
 	for _, h := range holes(in.sink.state().Parts, in.r) {
-		if err := in.fill(ctx, h); err != nil {
+		in.looked = time.Now()
+		if head, err = in.fill(ctx, h); err != nil {
 			return err
 		}
 	}
@@ -161,29 +164,29 @@ func (in *instance) write(f func() error) error {
 	return err
 }
 
-// fill copies a hole at the source's newest revision.
-func (in *instance) fill(ctx context.Context, h span.Range) error {
+// fill copies a hole at the source's newest revision, which it returns.
+func (in *instance) fill(ctx context.Context, h span.Range) (int64, error) {
 	head, _, err := in.src.head(ctx, in.r)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	leased := in.sink.state().Leased
 	if in.leases.on() {
 		// Before the first key that hangs on a lease is written, it must be known that it may vanish.
 		if err := in.store(ctx, in.sink.state().Parts, true); err != nil {
-			return err
+			return 0, err
 		}
 		leased = len(in.sink.state().Parts) > 0 && leased
 	}
 	if clipped, ok := in.m.clip(h); ok {
 		found, err := in.copy(ctx, clipped, head)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		leased = leased || found
 	}
 	in.log.Info("copied", zap.Stringer("range", h), zap.Int64("revision", head))
-	return in.store(ctx, with(in.sink.state().effective(), h, head), leased)
+	return head, in.store(ctx, with(in.sink.state().effective(), h, head), leased)
 }
 
 // copy brings a range to what the source has at a revision, and tells whether any key hangs on a lease.

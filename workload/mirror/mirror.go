@@ -102,21 +102,15 @@ func (w *Workload) attachEtcd(ctx context.Context, in *instance, t dispatcher.Ta
 	freeSource := in.free
 	in.free = func() { free(); freeSource() }
 	f := fencer{c: dst.c, keys: newLayout(t.Cluster, t.Keyspace)}
-	id, err := f.get(ctx, f.keys.prefix, clientv3.WithKeysOnly())
-	if err != nil {
-		return err
-	}
-	if id.Header.ClusterId == own.Source {
-		if err := s.mapping.disjoint([]span.Range{t.Range}, []span.Range{t.Range}); err != nil {
-			return err
-		}
-	}
 	if s.leases {
 		in.leases = newLeaseCopier(in.src.c, dst.c)
 	}
 	seg, rev, err := f.open(ctx, own, t.From.Known)
 	if err != nil {
 		return fmt.Errorf("take over %s: %w", t.Range, err)
+	}
+	if err := sameEtcd(ctx, in.src, f, seg, rev, s.mapping); err != nil {
+		return err
 	}
 	sink := &etcdSink{f: f, m: s.mapping, seg: seg, rev: rev, leases: in.leases, ops: batchOps, bytes: batchBytes}
 	in.sink = sink
@@ -125,4 +119,21 @@ func (w *Workload) attachEtcd(ctx context.Context, in *instance, t dispatcher.Ta
 		return sink.store(ctx, nil, true)
 	}
 	return nil
+}
+
+// sameEtcd refuses to write what is read. Cluster ids do not tell: all etcds that were started with the defaults have
+// the same one. But where the fence that was just put can be read at the source, source and destination are one.
+func sameEtcd(ctx context.Context, src *source, f fencer, own segment, rev int64, m mapping) error {
+	refused := m.disjoint([]span.Range{own.Range}, []span.Range{own.Range})
+	if refused == nil {
+		return nil
+	}
+	r, err := fencer{c: src.c}.get(ctx, f.keys.fence(own.ID))
+	if err != nil {
+		return fmt.Errorf("find out whether source and destination are one etcd: %w", err)
+	}
+	if len(r.Kvs) == 0 || r.Kvs[0].ModRevision != rev {
+		return nil
+	}
+	return refused
 }

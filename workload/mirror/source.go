@@ -16,7 +16,7 @@ import (
 
 const (
 	// progressEvery is how often etcd is asked how far a watch is. It is also how exact lag is.
-	progressEvery = 500 * time.Millisecond
+	progressEvery = 250 * time.Millisecond
 	// progressPerWatch stretches that when many spans share a stream, since every answer goes to all of them.
 	progressPerWatch = 500 * time.Microsecond
 	// aloneBehind is from how many revisions on a watch catches up on a stream of its own: etcd answers for a stream
