@@ -21,6 +21,8 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	env            environment
+	// program is how the user calls it.
+	program string
 
 	format  output.Format
 	timeout time.Duration
@@ -33,7 +35,7 @@ type app struct {
 }
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer, env environment) *app {
-	return &app{stdin: stdin, stdout: stdout, stderr: stderr, env: env, format: output.Table, connect: connect}
+	return &app{stdin: stdin, stdout: stdout, stderr: stderr, env: env, program: "spanward", format: output.Table, connect: connect}
 }
 
 // run carries out one command line and gives the exit code.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/pflag"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
 
 	"github.com/spanward/spanward/client"
 	"github.com/spanward/spanward/internal/fault"
@@ -21,7 +22,9 @@ type clusterFlags struct {
 
 func (f *clusterFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.name, "cluster", "default", "name of the cluster")
-	f.etcd.register(flags, "")
+	flags.StringVar(&f.etcd.endpoints, "etcd", "http://127.0.0.1:2379", "endpoints of etcd, separated by commas")
+	fromEnv(flags, "etcd")
+	f.etcd.register(flags, "etcd")
 	flags.StringVar(&f.tls.ca, "tls-ca", "", "file with the CA of the maintainers: connect to them with TLS")
 	flags.StringVar(&f.tls.cert, "tls-cert", "", "file with the own certificate, as a server and to maintainers")
 	flags.StringVar(&f.tls.key, "tls-key", "", "file with its key")
@@ -40,22 +43,18 @@ type etcdFlags struct {
 	user, passwordFile string
 }
 
-// register adds the flags; prefix is for the etcds of a mirror.
-func (f *etcdFlags) register(flags *pflag.FlagSet, prefix string) {
-	of := ""
-	if prefix == "" {
-		flags.StringVar(&f.endpoints, "etcd", "http://127.0.0.1:2379", "endpoints of etcd, separated by commas")
-		fromEnv(flags, "etcd")
-	} else {
-		of = " of the " + strings.TrimSuffix(prefix, "-")
+// register adds the flags that say how to be trusted by an etcd: the cluster's own, or a mirror's source or dest.
+func (f *etcdFlags) register(flags *pflag.FlagSet, which string) {
+	p, what := which+"-", "etcd"
+	if which != "etcd" {
+		what = "the mirror's " + which
 	}
-	e := prefix + "etcd-"
-	flags.StringVar(&f.cacert, e+"cacert", "", "file with the CA of etcd"+of)
-	flags.StringVar(&f.cert, e+"cert", "", "file with the certificate for etcd"+of)
-	flags.StringVar(&f.key, e+"key", "", "file with its key")
-	flags.StringVar(&f.user, e+"user", "", "user for etcd"+of)
-	flags.StringVar(&f.passwordFile, e+"password-file", "", "file with the password of the user")
-	fromEnv(flags, e+"cacert", e+"cert", e+"key", e+"user", e+"password-file")
+	flags.StringVar(&f.cacert, p+"cacert", "", "file with the CA of "+what)
+	flags.StringVar(&f.cert, p+"cert", "", "file with the certificate for "+what)
+	flags.StringVar(&f.key, p+"key", "", "file with its key")
+	flags.StringVar(&f.user, p+"user", "", "user for "+what)
+	flags.StringVar(&f.passwordFile, p+"password-file", "", "file with the password of the user")
+	fromEnv(flags, p+"cacert", p+"cert", p+"key", p+"user", p+"password-file")
 }
 
 // addresses are the endpoints, one by one.
@@ -93,7 +92,7 @@ func connect(ctx context.Context, a *app) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	etcd, err := a.cluster.etcd.connect(ctx)
+	etcd, err := a.cluster.etcd.connect(ctx, zap.NewNop())
 	if err != nil {
 		return nil, err
 	}

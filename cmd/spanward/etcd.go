@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 	"go.etcd.io/etcd/client/pkg/v3/transport"
 	"go.etcd.io/etcd/server/v3/embed"
@@ -137,6 +138,9 @@ func (s *etcdServer) config(t tlsFlags, log *zap.Logger) (*embed.Config, error) 
 	cfg.InitialCluster = s.initialCluster
 	if s.initialCluster == "" {
 		cfg.InitialCluster = cfg.InitialClusterFromName(s.name)
+		// The ids of a new cluster are made from its token and its peers' URLs, and all clusters of one share theirs:
+		// a mirror would take its source and its destination for the same etcd. Old data keeps its ids.
+		cfg.InitialClusterToken = uuid.NewString()
 	}
 	if secure != nil {
 		cfg.ClientTLSInfo = transport.TLSInfo{

@@ -124,6 +124,31 @@ func TestEtcdServesAndKeepsItsData(t *testing.T) {
 	}
 }
 
+// Two etcds that share their ids look like one to whoever mirrors from one to the other.
+func TestEtcdsHaveIDsOfTheirOwn(t *testing.T) {
+	seen := map[uint64]bool{}
+	for range 2 {
+		dir := t.TempDir()
+		file := filepath.Join(dir, "ready")
+		p := startProcess(t, "etcd", "--data-dir", filepath.Join(dir, "data"), "--listen-client", "127.0.0.1:0", "--ready-file", file, "--unsafe-no-fsync")
+		c, err := clientv3.New(clientv3.Config{Endpoints: []string{p.ready(file).Address}, DialTimeout: 5 * time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		got, err := c.Get(ctx, "k")
+		cancel()
+		_ = c.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seen[got.Header.ClusterId] {
+			t.Error("two clusters with one id")
+		}
+		seen[got.Header.ClusterId] = true
+	}
+}
+
 func TestEtcdUsage(t *testing.T) {
 	for line, want := range map[string]string{
 		"etcd":                            "--data-dir",

@@ -17,5 +17,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env environme
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal kills
-	return newApp(stdin, stdout, stderr, env).run(ctx, args)
+	a := newApp(stdin, stdout, stderr, env)
+	a.program = os.Args[0]
+	return a.run(ctx, args)
 }

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/spanward/spanward/internal/fault"
+	"github.com/spanward/spanward/internal/output"
 	"github.com/spanward/spanward/keys"
 )
 
@@ -57,20 +58,20 @@ func (f *serveFlags) check() error {
 	return keys.CheckName("--name", f.name)
 }
 
-// open listens. With a certificate the listener speaks TLS, and without one only this host may be served.
-func (f *serveFlags) open(t tlsFlags) (net.Listener, error) {
+// open listens. Without a certificate only this host may be served.
+func (f *serveFlags) open(t tlsFlags) (*listener, *tls.Config, error) {
 	secure, err := t.server(f.clientCA)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := f.allowed("--listen", f.listen, secure != nil); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	l, err := listen("--listen", f.listen)
-	if err != nil || secure == nil {
-		return l, err
+	if err != nil {
+		return nil, nil, err
 	}
-	return tls.NewListener(l, secure), nil
+	return newListener(l), secure, nil
 }
 
 func listen(flag, address string) (net.Listener, error) {
@@ -111,6 +112,8 @@ type ready struct {
 	Name    string `json:"name"`
 	Address string `json:"address"`
 	PID     int    `json:"pid"`
+	// HTTP is where /metrics is, null if it is not served.
+	HTTP output.Text `json:"http"`
 }
 
 func newReady(name, address string) ready {
@@ -160,8 +163,7 @@ func (t tlsFlags) server(clientCA string) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	// gRPC insists on h2 being agreed on.
-	cfg := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2"}}
+	cfg := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
 	if clientCA != "" {
 		if cfg.ClientCAs, err = pool("--tls-client-ca", clientCA); err != nil {
 			return nil, err

@@ -57,7 +57,7 @@ func (a *app) lookup(ctx context.Context, c *cluster, ks, text string) error {
 		return err
 	}
 	answer := output.Lookup{
-		Keyspace: ks, Key: output.Key(key), Span: string(owner.Span), Node: owner.Node, Address: owner.Address, State: owner.State,
+		Keyspace: ks, Key: output.Key(key), Span: output.Text(owner.Span), Node: output.Text(owner.Node), Address: output.Text(owner.Address), State: owner.State,
 	}
 	if owner.Token != 0 {
 		answer.Token = &owner.Token

@@ -15,10 +15,10 @@ import (
 func FromSpan(s *controlv1.Span) Span {
 	return Span{
 		Keyspace: s.GetKeyspace(), ID: s.GetId(), Start: Key(s.GetStart()), End: Key(s.GetEnd()), State: s.GetState(),
-		Node: s.GetNode(), Session: known(s.GetSession()), Token: known(s.GetToken()),
-		Checkpoint: s.Checkpoint, LagMS: s.LagMs, Load: s.Load, Operator: s.GetOperator(), LastError: s.GetLastError(),
+		Node: Text(s.GetNode()), Session: known(s.GetSession()), Token: known(s.GetToken()),
+		Checkpoint: s.Checkpoint, LagMS: s.LagMs, Load: s.Load, Operator: Text(s.GetOperator()), LastError: Text(s.GetLastError()),
 		Lineage: Lineage{Parents: some(s.GetParents()), Children: some(s.GetChildren())},
-		Copied:  s.Copied, CopyTotal: s.CopyTotal, Why: s.GetWhy(), Revision: s.GetRevision(),
+		Copied:  s.Copied, CopyTotal: s.CopyTotal, Why: Text(s.GetWhy()), Revision: s.GetRevision(),
 	}
 }
 
@@ -34,12 +34,12 @@ func FromSpans(in []*controlv1.Span) []Span {
 // FromOperator gives the shape of an operator.
 func FromOperator(o *controlv1.Operator) Operator {
 	return Operator{
-		ID: o.GetId(), RequestID: o.GetRequestId(), Type: o.GetType(), Keyspace: o.GetKeyspace(), Spans: some(o.GetSpans()),
-		From: o.GetFrom(), To: o.GetTo(), At: each(o.GetAt(), func(k []byte) Key { return Key(k) }),
-		Stage: o.GetStage(), Outcome: o.GetOutcome(), By: o.GetBy(), Reason: o.GetReason(),
-		Created: moment(o.GetCreated()), FinishedAt: moment(o.GetFinishedAt()), Error: o.GetError(), Results: some(o.GetResults()),
+		ID: o.GetId(), RequestID: Text(o.GetRequestId()), Type: o.GetType(), Keyspace: o.GetKeyspace(), Spans: some(o.GetSpans()),
+		From: Text(o.GetFrom()), To: Text(o.GetTo()), At: each(o.GetAt(), func(k []byte) Key { return Key(k) }),
+		Stage: o.GetStage(), Outcome: o.GetOutcome(), By: Text(o.GetBy()), Reason: Text(o.GetReason()),
+		Created: moment(o.GetCreated()), FinishedAt: moment(o.GetFinishedAt()), Error: Text(o.GetError()), Results: some(o.GetResults()),
 		Steps: each(o.GetSteps(), func(s *controlv1.Operator_Step) Step {
-			return Step{Stage: s.GetStage(), At: moment(s.GetAt()), Node: s.GetNode()}
+			return Step{Stage: s.GetStage(), At: moment(s.GetAt()), Node: Text(s.GetNode())}
 		}),
 	}
 }
@@ -67,8 +67,8 @@ func FromNode(n *controlv1.Node) Node {
 	workloads := slices.Clone(some(n.GetWorkloads()))
 	slices.Sort(workloads)
 	return Node{
-		Name: n.GetName(), Session: known(n.GetSession()), Address: n.GetAddress(), State: n.GetState(), Spans: n.GetSpans(),
-		Workloads: workloads, Labels: someMap(n.GetLabels()), Capacity: n.GetCapacity(), Version: n.GetVersion(),
+		Name: n.GetName(), Session: known(n.GetSession()), Address: Text(n.GetAddress()), State: n.GetState(), Spans: n.GetSpans(),
+		Workloads: workloads, Labels: someMap(n.GetLabels()), Capacity: n.GetCapacity(), Version: Text(n.GetVersion()),
 		MayActUntilMS: n.MayActUntilMs,
 	}
 }
@@ -106,7 +106,7 @@ func FromKeyspaces(in []*controlv1.Keyspace) []Keyspace {
 // FromStatus gives the shape of a status.
 func FromStatus(s *controlv1.GetStatusResponse) Status {
 	return Status{
-		Cluster: s.GetCluster(), Leader: s.GetLeader(), Term: known(s.GetTerm()), Revision: known(s.GetRevision()),
+		Cluster: s.GetCluster(), Leader: Text(s.GetLeader()), Term: known(s.GetTerm()), Revision: known(s.GetRevision()),
 		Maintainers: maintainers(s.GetMaintainers()), Nodes: nodeCounts(s.GetNodes()), Spans: spanCounts(s.GetSpans()),
 		Operators: operatorCounts(s.GetOperators()), Problems: problems(s.GetProblems()), Keyspaces: FromKeyspaces(s.GetKeyspaces()),
 	}
@@ -115,7 +115,7 @@ func FromStatus(s *controlv1.GetStatusResponse) Status {
 func maintainers(in []*controlv1.Maintainer) []Maintainer {
 	out := each(in, func(m *controlv1.Maintainer) Maintainer {
 		return Maintainer{
-			Name: m.GetName(), Address: m.GetAddress(), Leader: m.GetLeader(), Version: m.GetVersion(), Draining: m.GetDraining(),
+			Name: m.GetName(), Address: Text(m.GetAddress()), Leader: m.GetLeader(), Version: Text(m.GetVersion()), Draining: m.GetDraining(),
 		}
 	})
 	slices.SortFunc(out, func(a, b Maintainer) int { return cmp.Compare(a.Name, b.Name) })
@@ -126,7 +126,7 @@ func maintainers(in []*controlv1.Maintainer) []Maintainer {
 func problems(in []*controlv1.Problem) []Problem {
 	out := each(in, func(p *controlv1.Problem) Problem {
 		return Problem{
-			Kind: p.GetKind(), Keyspace: p.GetKeyspace(), Span: p.GetSpan(), Node: p.GetNode(),
+			Kind: p.GetKind(), Keyspace: Text(p.GetKeyspace()), Span: Text(p.GetSpan()), Node: Text(p.GetNode()),
 			Since: moment(p.GetSince()), Message: p.GetMessage(),
 		}
 	})
@@ -140,7 +140,7 @@ func problems(in []*controlv1.Problem) []Problem {
 // FromLookup gives the shape of a look-up.
 func FromLookup(l *controlv1.LookupResponse) Lookup {
 	return Lookup{
-		Keyspace: l.GetKeyspace(), Key: Key(l.GetKey()), Span: l.GetSpan(), Node: l.GetNode(), Address: l.GetAddress(),
+		Keyspace: l.GetKeyspace(), Key: Key(l.GetKey()), Span: Text(l.GetSpan()), Node: Text(l.GetNode()), Address: Text(l.GetAddress()),
 		Token: known(l.GetToken()), State: l.GetState(),
 	}
 }

@@ -17,19 +17,19 @@ var spanColumns = []column[Span]{
 	{head: "SPAN", cell: func(s Span) string { return s.ID }},
 	{head: "RANGE", cell: func(s Span) string { return span.Range{Start: string(s.Start), End: string(s.End)}.String() }},
 	{head: "STATE", cell: func(s Span) string { return s.State }},
-	{head: "NODE", cell: func(s Span) string { return s.Node }},
+	{head: "NODE", cell: func(s Span) string { return string(s.Node) }},
 	{head: "CHECKPOINT", cell: func(s Span) string { return number(s.Checkpoint) }},
 	{head: "LAG", cell: func(s Span) string { return lag(s.LagMS) }},
 	{head: "COPY", cell: func(s Span) string { return progress(s.Copied, s.CopyTotal) }},
 	{head: "LOAD", wide: true, cell: func(s Span) string { return number(s.Load) }},
-	{head: "OPERATOR", cell: func(s Span) string { return s.Operator }},
+	{head: "OPERATOR", cell: func(s Span) string { return string(s.Operator) }},
 	{head: "SESSION", wide: true, cell: func(s Span) string { return number(s.Session) }},
 	{head: "TOKEN", wide: true, cell: func(s Span) string { return number(s.Token) }},
 	{head: "REVISION", wide: true, cell: func(s Span) string { return strconv.FormatInt(s.Revision, 10) }},
 	{head: "PARENTS", wide: true, cell: func(s Span) string { return strings.Join(s.Lineage.Parents, " ") }},
 	{head: "CHILDREN", wide: true, cell: func(s Span) string { return strings.Join(s.Lineage.Children, " ") }},
-	{head: "WHY", wide: true, cell: func(s Span) string { return s.Why }},
-	{head: "ERROR", cell: func(s Span) string { return s.LastError }},
+	{head: "WHY", wide: true, cell: func(s Span) string { return string(s.Why) }},
+	{head: "ERROR", cell: func(s Span) string { return string(s.LastError) }},
 }
 
 // Spans prints a list of spans.
@@ -43,19 +43,19 @@ var operatorColumns = []column[Operator]{
 	{head: "TYPE", cell: func(o Operator) string { return o.Type }},
 	{head: "KEYSPACE", cell: func(o Operator) string { return o.Keyspace }},
 	{head: "SPANS", cell: func(o Operator) string { return strings.Join(o.Spans, " ") }},
-	{head: "FROM", cell: func(o Operator) string { return o.From }},
-	{head: "TO", cell: func(o Operator) string { return o.To }},
+	{head: "FROM", cell: func(o Operator) string { return string(o.From) }},
+	{head: "TO", cell: func(o Operator) string { return string(o.To) }},
 	{head: "AT", wide: true, cell: func(o Operator) string { return strings.Join(each(o.At, Key.String), " ") }},
 	{head: "STAGE", cell: func(o Operator) string { return o.Stage }},
 	{head: "OUTCOME", cell: func(o Operator) string { return o.Outcome }},
-	{head: "BY", cell: func(o Operator) string { return o.By }},
-	{head: "REASON", wide: true, cell: func(o Operator) string { return o.Reason }},
+	{head: "BY", cell: func(o Operator) string { return string(o.By) }},
+	{head: "REASON", wide: true, cell: func(o Operator) string { return string(o.Reason) }},
 	{head: "CREATED", cell: func(o Operator) string { return clock(o.Created) }},
 	{head: "TOOK", cell: func(o Operator) string { return took(o.Created, o.FinishedAt) }},
-	{head: "REQUEST", wide: true, cell: func(o Operator) string { return o.RequestID }},
+	{head: "REQUEST", wide: true, cell: func(o Operator) string { return string(o.RequestID) }},
 	{head: "RESULTS", wide: true, cell: func(o Operator) string { return strings.Join(o.Results, " ") }},
 	{head: "STEPS", wide: true, cell: steps},
-	{head: "ERROR", cell: func(o Operator) string { return o.Error }},
+	{head: "ERROR", cell: func(o Operator) string { return string(o.Error) }},
 }
 
 // steps is the way of an operator with the time from its acceptance.
@@ -66,7 +66,7 @@ func steps(o Operator) string {
 			text += "+" + d
 		}
 		if s.Node != "" {
-			text += "@" + s.Node
+			text += "@" + string(s.Node)
 		}
 		return text
 	}), " ")
@@ -91,9 +91,9 @@ func (p Printer) OperatorLine(o Operator) error {
 func OperatorText(o Operator) string {
 	words := []string{o.ID, o.Type, o.Keyspace, strings.Join(o.Spans, ",")}
 	if o.From != "" || o.To != "" {
-		words = append(words, cmp.Or(o.From, "-")+"→"+cmp.Or(o.To, "-"))
+		words = append(words, string(cmp.Or(o.From, "-")+"→"+cmp.Or(o.To, "-")))
 	}
-	words = append(words, cmp.Or(o.Outcome, o.Stage), took(o.Created, o.FinishedAt), o.Error)
+	words = append(words, cmp.Or(o.Outcome, o.Stage), took(o.Created, o.FinishedAt), string(o.Error))
 	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), " ")
 }
 
@@ -103,10 +103,10 @@ var nodeColumns = []column[Node]{
 	{head: "SPANS", cell: func(n Node) string { return strconv.FormatInt(n.Spans, 10) }},
 	{head: "CAPACITY", wide: true, cell: func(n Node) string { return strconv.FormatInt(n.Capacity, 10) }},
 	{head: "WORKLOADS", cell: func(n Node) string { return strings.Join(n.Workloads, " ") }},
-	{head: "ADDRESS", cell: func(n Node) string { return n.Address }},
+	{head: "ADDRESS", cell: func(n Node) string { return string(n.Address) }},
 	{head: "SESSION", wide: true, cell: func(n Node) string { return number(n.Session) }},
 	{head: "LABELS", wide: true, cell: func(n Node) string { return pairs(n.Labels) }},
-	{head: "VERSION", wide: true, cell: func(n Node) string { return n.Version }},
+	{head: "VERSION", wide: true, cell: func(n Node) string { return string(n.Version) }},
 	{head: "MAY_ACT", cell: func(n Node) string { return lag(n.MayActUntilMS) }},
 }
 
@@ -137,9 +137,9 @@ func (p Printer) Keyspace(k Keyspace) error { return object(p, k, keyspaceColumn
 var lookupColumns = []column[Lookup]{
 	{head: "KEYSPACE", cell: func(l Lookup) string { return l.Keyspace }},
 	{head: "KEY", cell: func(l Lookup) string { return l.Key.String() }},
-	{head: "SPAN", cell: func(l Lookup) string { return l.Span }},
-	{head: "NODE", cell: func(l Lookup) string { return l.Node }},
-	{head: "ADDRESS", cell: func(l Lookup) string { return l.Address }},
+	{head: "SPAN", cell: func(l Lookup) string { return string(l.Span) }},
+	{head: "NODE", cell: func(l Lookup) string { return string(l.Node) }},
+	{head: "ADDRESS", cell: func(l Lookup) string { return string(l.Address) }},
 	{head: "TOKEN", cell: func(l Lookup) string { return number(l.Token) }},
 	{head: "STATE", cell: func(l Lookup) string { return l.State }},
 }

@@ -62,7 +62,7 @@ func counts(total int64, parts []count) string {
 
 var statusColumns = []column[Status]{
 	{head: "CLUSTER", cell: func(s Status) string { return s.Cluster }},
-	{head: "LEADER", cell: func(s Status) string { return cmp.Or(s.Leader, "nobody leads") }},
+	{head: "LEADER", cell: func(s Status) string { return string(cmp.Or(s.Leader, "nobody leads")) }},
 	{head: "TERM", cell: func(s Status) string { return number(s.Term) }},
 	{head: "REVISION", cell: func(s Status) string { return number(s.Revision) }},
 	{head: "MAINTAINERS", cell: func(s Status) string { return strings.Join(each(s.Maintainers, maintainerText), "\n") }},
@@ -77,7 +77,7 @@ var statusColumns = []column[Status]{
 func (p Printer) Status(s Status) error { return object(p, s, statusColumns) }
 
 func maintainerText(m Maintainer) string {
-	text := m.Name + " " + m.Address
+	text := m.Name + " " + string(m.Address)
 	if m.Leader {
 		text += " (leader)"
 	}
@@ -99,7 +99,7 @@ func keyspaceText(k Keyspace) string {
 }
 
 func problemText(p Problem) string {
-	where := strings.Join(without([]string{p.Keyspace, p.Span, p.Node}, ""), " ")
+	where := strings.Join(without([]string{string(p.Keyspace), string(p.Span), string(p.Node)}, ""), " ")
 	text := strings.Join(without([]string{p.Kind, where}, ""), " ") + ": " + p.Message
 	if since := clock(p.Since); since != "" {
 		text += " (since " + since + ")"
@@ -119,8 +119,8 @@ func without(in []string, drop string) []string {
 
 var checkColumns = []column[Violation]{
 	{head: "INVARIANT", cell: func(v Violation) string { return v.Invariant }},
-	{head: "KEYSPACE", cell: func(v Violation) string { return v.Keyspace }},
-	{head: "SPAN", cell: func(v Violation) string { return v.Span }},
+	{head: "KEYSPACE", cell: func(v Violation) string { return string(v.Keyspace) }},
+	{head: "SPAN", cell: func(v Violation) string { return string(v.Span) }},
 	{head: "REVISION", cell: func(v Violation) string { return fmt.Sprint(v.Revision) }},
 	{head: "MESSAGE", cell: func(v Violation) string { return v.Message }},
 }

@@ -1,6 +1,8 @@
 package output
 
 import (
+	"bytes"
+	"encoding/json"
 	"time"
 
 	"github.com/spanward/spanward/span"
@@ -13,18 +15,18 @@ type Span struct {
 	Start      Key      `json:"start"`
 	End        Key      `json:"end"`
 	State      string   `json:"state"`
-	Node       string   `json:"node"`
+	Node       Text     `json:"node"`
 	Session    *int64   `json:"session"`
 	Token      *uint64  `json:"token"`
 	Checkpoint *uint64  `json:"checkpoint"`
 	LagMS      *int64   `json:"lag_ms"`
 	Load       *float64 `json:"load"`
-	Operator   string   `json:"operator"`
-	LastError  string   `json:"last_error"`
+	Operator   Text     `json:"operator"`
+	LastError  Text     `json:"last_error"`
 	Lineage    Lineage  `json:"lineage"`
 	Copied     *int64   `json:"copied"`
 	CopyTotal  *int64   `json:"copy_total"`
-	Why        string   `json:"why"`
+	Why        Text     `json:"why"`
 	Revision   int64    `json:"revision"`
 }
 
@@ -37,20 +39,20 @@ type Lineage struct {
 // Operator is one of operators[].
 type Operator struct {
 	ID         string   `json:"id"`
-	RequestID  string   `json:"request_id"`
+	RequestID  Text     `json:"request_id"`
 	Type       string   `json:"type"`
 	Keyspace   string   `json:"keyspace"`
 	Spans      []string `json:"spans"`
-	From       string   `json:"from"`
-	To         string   `json:"to"`
+	From       Text     `json:"from"`
+	To         Text     `json:"to"`
 	At         []Key    `json:"at"`
 	Stage      string   `json:"stage"`
 	Outcome    string   `json:"outcome"`
-	By         string   `json:"by"`
-	Reason     string   `json:"reason"`
+	By         Text     `json:"by"`
+	Reason     Text     `json:"reason"`
 	Created    *Time    `json:"created"`
 	FinishedAt *Time    `json:"finished_at"`
-	Error      string   `json:"error"`
+	Error      Text     `json:"error"`
 	Results    []string `json:"results"`
 	Steps      []Step   `json:"steps"`
 }
@@ -59,20 +61,20 @@ type Operator struct {
 type Step struct {
 	Stage string `json:"stage"`
 	At    *Time  `json:"at"`
-	Node  string `json:"node"`
+	Node  Text   `json:"node"`
 }
 
 // Node is one of nodes[].
 type Node struct {
 	Name          string            `json:"name"`
 	Session       *int64            `json:"session"`
-	Address       string            `json:"address"`
+	Address       Text              `json:"address"`
 	State         string            `json:"state"`
 	Spans         int64             `json:"spans"`
 	Workloads     []string          `json:"workloads"`
 	Labels        map[string]string `json:"labels"`
 	Capacity      int64             `json:"capacity"`
-	Version       string            `json:"version"`
+	Version       Text              `json:"version"`
 	MayActUntilMS *int64            `json:"may_act_until_ms"`
 }
 
@@ -126,7 +128,7 @@ type OperatorCounts struct {
 // Status is the answer of status.
 type Status struct {
 	Cluster     string         `json:"cluster"`
-	Leader      string         `json:"leader"`
+	Leader      Text           `json:"leader"`
 	Term        *int64         `json:"term"`
 	Revision    *int64         `json:"revision"`
 	Maintainers []Maintainer   `json:"maintainers"`
@@ -140,18 +142,18 @@ type Status struct {
 // Maintainer is one of maintainers[].
 type Maintainer struct {
 	Name     string `json:"name"`
-	Address  string `json:"address"`
+	Address  Text   `json:"address"`
 	Leader   bool   `json:"leader"`
-	Version  string `json:"version"`
+	Version  Text   `json:"version"`
 	Draining bool   `json:"draining"`
 }
 
 // Problem is one of problems[].
 type Problem struct {
 	Kind     string `json:"kind"`
-	Keyspace string `json:"keyspace"`
-	Span     string `json:"span"`
-	Node     string `json:"node"`
+	Keyspace Text   `json:"keyspace"`
+	Span     Text   `json:"span"`
+	Node     Text   `json:"node"`
 	Since    *Time  `json:"since"`
 	Message  string `json:"message"`
 }
@@ -160,9 +162,9 @@ type Problem struct {
 type Lookup struct {
 	Keyspace string  `json:"keyspace"`
 	Key      Key     `json:"key"`
-	Span     string  `json:"span"`
-	Node     string  `json:"node"`
-	Address  string  `json:"address"`
+	Span     Text    `json:"span"`
+	Node     Text    `json:"node"`
+	Address  Text    `json:"address"`
 	Token    *uint64 `json:"token"`
 	State    string  `json:"state"`
 }
@@ -178,8 +180,8 @@ type Check struct {
 // Violation is one of violations[].
 type Violation struct {
 	Invariant string `json:"invariant"`
-	Keyspace  string `json:"keyspace"`
-	Span      string `json:"span"`
+	Keyspace  Text   `json:"keyspace"`
+	Span      Text   `json:"span"`
 	Revision  int64  `json:"revision"`
 	Message   string `json:"message"`
 }
@@ -218,6 +220,21 @@ func (k Key) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
 // String escapes the key.
 func (k Key) String() string { return span.EscapeKey(string(k)) }
+
+// Text is null while there is nothing to say: nobody owns the span, no operator holds it.
+type Text string
+
+// MarshalJSON makes the empty text null.
+func (t Text) MarshalJSON() ([]byte, error) {
+	if t == "" {
+		return []byte("null"), nil
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(string(t))
+	return b.Bytes(), err
+}
 
 // Time prints in UTC, with all nine digits of its nanoseconds, so that texts compare like times.
 type Time time.Time

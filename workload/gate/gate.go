@@ -2,7 +2,6 @@ package gate
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -26,7 +25,7 @@ const (
 
 // Config says where the files are and how often to look.
 type Config struct {
-	// Dir is created if it is missing. Required.
+	// Dir is created if it is missing. Empty means that nothing is ever held or reported.
 	Dir string
 	// HoldPoll is how often holds are looked at while something waits. Zero means 10 ms; the contract allows 20.
 	HoldPoll time.Duration
@@ -67,11 +66,10 @@ type Gate struct {
 // New creates the directory, and starts nothing.
 func New(cfg Config) (*Gate, error) {
 	cfg = cfg.withDefaults()
-	if cfg.Dir == "" {
-		return nil, errors.New("gate: Dir is required")
-	}
-	if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
-		return nil, fmt.Errorf("gate directory: %w", err)
+	if cfg.Dir != "" {
+		if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
+			return nil, fmt.Errorf("gate directory: %w", err)
+		}
 	}
 	return &Gate{
 		cfg: cfg, log: cfg.Log.Named("gate"), wake: make(chan struct{}, 1),

@@ -298,10 +298,23 @@ func TestManySpans(t *testing.T) {
 	}
 }
 
-func TestConfigIsChecked(t *testing.T) {
-	if _, err := gate.New(gate.Config{}); err == nil {
-		t.Error("a gate without a directory")
+func TestWithoutADirectoryNothingIsHeld(t *testing.T) {
+	g, err := gate.New(gate.Config{})
+	if err != nil {
+		t.Fatal(err)
 	}
+	rep := reports{make(chan dispatcher.Status, 10)}
+	i, err := g.Open(t.Context(), dispatcher.Task{Span: "a", From: record.At(5)}, rep)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rep.until(t, "the position that it was opened with", func(s dispatcher.Status) bool { return s.Checkpoint == record.At(5) })
+	if at, err := i.Close(t.Context()); err != nil || at != record.At(5) {
+		t.Error(at, err)
+	}
+}
+
+func TestConfigIsChecked(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "f")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)

@@ -25,11 +25,20 @@ type file struct {
 }
 
 // newListing looks at single files, which is the cheap way for one span.
-func (g *Gate) newListing() *listing { return &listing{gate: g, texts: map[string]file{}} }
+func (g *Gate) newListing() *listing {
+	l := &listing{gate: g, texts: map[string]file{}}
+	if g.cfg.Dir == "" {
+		l.names = map[string]struct{}{}
+	}
+	return l
+}
 
 // list looks at the directory as a whole, which is the cheap way for many spans.
 func (g *Gate) list() *listing {
 	l := g.newListing()
+	if g.cfg.Dir == "" {
+		return l
+	}
 	names, err := readNames(g.cfg.Dir)
 	if err != nil && !g.unreadable {
 		g.log.Warn("gate directory cannot be read, everything that waits goes on waiting", zap.Error(err))

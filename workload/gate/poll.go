@@ -25,6 +25,7 @@ func (g *Gate) pause(sinceStatus time.Duration) (pause time.Duration, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
+	case g.cfg.Dir == "":
 	case len(g.waiters) > 0:
 		return g.cfg.HoldPoll, true
 	case len(g.instances) > 0:
