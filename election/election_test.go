@@ -176,18 +176,62 @@ func TestLeaderKeyDeletedByHand(t *testing.T) {
 	})
 }
 
-func TestGarbageInTheLeaderKey(t *testing.T) {
+// Nobody's lease would ever remove what was put by hand.
+func TestLeaderKeyPutByHand(t *testing.T) {
+	for name, value := range map[string]string{
+		"garbage":         "garbage",
+		"a leader's copy": string(record.EncodeLeader(record.Leader{Maintainer: "x", Instance: "x-1", Address: "x"})),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newTrio(t)
+				if _, err := w.etcd.Client().Put(t.Context(), key, value); err != nil {
+					t.Fatal(err)
+				}
+				mustLose(t, w.seat, 100*time.Millisecond)
+				who, seat, took := w.next(t)
+				if took > time.Second {
+					t.Errorf("took %v", took)
+				}
+				mustWrite(t, who, seat, true)
+			})
+		})
+	}
+}
+
+func TestResigningLateTakesNothingAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTrio(t)
-		if _, err := w.etcd.Client().Put(t.Context(), key, "garbage"); err != nil {
+		etcd := etcdtest.StartBubble(t)
+		a, b := join(t.Context(), t, etcd, "a"), join(t.Context(), t, etcd, "b")
+		old, err := a.Campaign(t.Context()) // and does not look at the key again
+		if err != nil {
 			t.Fatal(err)
 		}
-		mustLose(t, w.seat, 100*time.Millisecond)
-		who, seat, took := w.next(t)
-		if took > time.Second {
-			t.Errorf("took %v", took)
+		seat, err := b.Depose(t.Context(), election.Evidence{Term: old.Term(), Instance: a.instance()})
+		if err != nil {
+			t.Fatal(err)
 		}
-		mustWrite(t, who, seat, true)
+		if err := old.Resign(t.Context(), "a"); err != nil {
+			t.Error(err)
+		}
+		mustWrite(t, b, seat, true)
+	})
+}
+
+// The key of a session that is over goes with its lease; the same process on a new session must not lean on it.
+func TestKeyOfAnOldSessionIsNotTakenForOnesOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		etcd := etcdtest.StartBubble(t)
+		a := join(t.Context(), t, etcd, "a")
+		old := a.mustWin(t)
+		if err := a.restart(t.Context(), a.instance()); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if seat, err := a.Campaign(ctx); err == nil {
+			t.Errorf("won term %d on a lease that is not its own, after %d", seat.Term(), old.Term())
+		}
 	})
 }
 
