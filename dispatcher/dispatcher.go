@@ -30,10 +30,10 @@ type Dispatcher struct {
 
 // New makes a dispatcher that runs these workloads, by name. It starts nothing.
 func New(cfg Config, workloads map[string]Workload) (*Dispatcher, error) {
+	cfg = cfg.withDefaults()
 	if err := cfg.validate(workloads); err != nil {
 		return nil, err
 	}
-	cfg = cfg.withDefaults()
 	return &Dispatcher{
 		cfg: cfg, workloads: maps.Clone(workloads), past: map[string]bool{},
 		log: cfg.Logger.Named("dispatcher").With(zap.String("node", cfg.Name)),

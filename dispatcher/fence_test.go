@@ -1,13 +1,22 @@
 package dispatcher_test
 
 import (
+	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	sessionv1 "github.com/spanward/spanward/api/session/v1"
+	"github.com/spanward/spanward/dispatcher"
+	"github.com/spanward/spanward/internal/etcdtest"
+	"github.com/spanward/spanward/internal/failpoint"
 	"github.com/spanward/spanward/internal/record"
+	"github.com/spanward/spanward/leases"
 	"github.com/spanward/spanward/span"
 )
 
@@ -150,5 +159,61 @@ func TestStaysAwayUntilOldInstancesEnd(t *testing.T) {
 		}
 		release()
 		w.eventually("registered anew", func() bool { return w.session("n1") > old })
+	})
+}
+
+// A machine that was suspended: the clock has gone on, and nothing else has noticed yet. Neither a workload is opened
+// nor a transaction sent.
+func TestNothingBeginsAfterASuspend(t *testing.T) {
+	for _, at := range []string{"placement/claim/after", "placement/open/after"} {
+		t.Run(at, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				var skipped atomic.Int64
+				clock := leases.Virtual()
+				p := w.ready("n1", func(c *dispatcher.Config) {
+					c.Clock = func() time.Duration { return clock() + time.Duration(skipped.Load()) }
+					c.Failpoints = failpoint.NewHook(func(_ context.Context, name string) error {
+						if name == "dispatcher/"+at {
+							skipped.Store(int64(time.Hour))
+						}
+						return nil
+					})
+				})
+				s := w.span("a")
+				w.leader.ask("n1", sessionv1.Ask_ACTION_OPEN, s)
+				old := w.session("n1")
+				w.eventually("a new session", func() bool { return w.session("n1") > old })
+				if got := w.record("a"); got.Mod != s.Mod {
+					t.Errorf("committed: %+v", got)
+				}
+				want := []string(nil)
+				if at == "placement/open/after" {
+					want = []string{"open", "opened", "aborted"}
+				}
+				equal(t, "events", want, p.sink.trace("a"))
+			})
+		})
+	}
+}
+
+// A session that could not be ended in etcd, because that failed just then, does not keep its own process waiting.
+func TestTakesTheNameBackFromItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p := w.ready("n1")
+		old := w.session("n1")
+		p.etcd.Inject(func(c etcdtest.Call) etcdtest.Fault {
+			if c.Method == "LeaseRevoke" && c.N == 1 {
+				return etcdtest.Fault{Err: status.Error(codes.Unavailable, "not now")}
+			}
+			return etcdtest.Fault{}
+		})
+		start := time.Now()
+		w.put(w.layout.NodeConfig("n1"), record.EncodeNodeConfig(record.NodeConfig{Evicted: old}))
+		w.eventually("a new session", func() bool { return w.session("n1") > old })
+		if d := time.Since(start); d > time.Second {
+			t.Errorf("took %v", d)
+		}
 	})
 }

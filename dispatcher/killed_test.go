@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	sessionv1 "github.com/spanward/spanward/api/session/v1"
 	"github.com/spanward/spanward/dispatcher"
@@ -20,10 +21,12 @@ var errKilled = errors.New("kill -9")
 
 // death kills a process at a failpoint.
 type death struct {
-	mu   sync.Mutex
-	at   string // "" nowhere, "any" at the next hit
-	dead bool
-	// after counts what the process asked of etcd afterwards, reading and renewing left out.
+	mu sync.Mutex
+	at string // "" nowhere, "any" at the next hit
+	// when is the moment of death.
+	when time.Time
+	// after is what the process asked of etcd afterwards. What another goroutine was just about to send at that very
+	// moment does not count, as with a real death, but for the end of the session, which begins with a mark.
 	after []string
 }
 
@@ -33,8 +36,11 @@ func (d *death) config(c *dispatcher.Config) {
 	c.Failpoints = failpoint.NewHook(func(_ context.Context, name string) error {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		if d.dead || d.at == name || d.at == "any" {
-			d.dead = true
+		if !d.when.IsZero() {
+			return errKilled
+		}
+		if d.at == name || d.at == "any" {
+			d.when = time.Now()
 			return errKilled
 		}
 		return nil
@@ -52,7 +58,7 @@ func (d *death) watch(p *process) {
 	p.etcd.Inject(func(c etcdtest.Call) etcdtest.Fault {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		if d.dead && c.Method != "Range" && c.Method != "LeaseKeepAlive" {
+		if !d.when.IsZero() && (c.Method == "LeaseRevoke" || time.Now().After(d.when)) {
 			d.after = append(d.after, c.Method)
 		}
 		return etcdtest.Fault{}

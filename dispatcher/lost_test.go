@@ -113,6 +113,7 @@ func TestLostClaimOfAnEndedTerm(t *testing.T) {
 		})
 		w.leader.ask("n1", sessionv1.Ask_ACTION_OPEN, s)
 		w.eventually("refused under the old term", func() bool { return w.leader.lastResult("n1", "a").GetResult() == refused })
+		w.eventually("the stream is back", func() bool { return w.leader.node("n1").fulls == 2 })
 
 		sent := 0
 		p.etcd.Inject(func(c etcdtest.Call) etcdtest.Fault {

@@ -35,7 +35,7 @@ func TestSecondProcessWaitsForTheName(t *testing.T) {
 		}
 		a.stop()
 		<-a.done
-		w.eventually("the second registers", func() bool { return w.session("n1") > first })
+		w.eventually("the second registers", func() bool { return w.leader.node("n1").session > first })
 		w.leader.ask("n1", sessionv1.Ask_ACTION_OPEN, w.record("a"))
 		w.eventually("it opens", func() bool { return b.sink.running() == 1 })
 	})

@@ -43,7 +43,7 @@ type pull struct {
 
 func newSays(revision int64) says {
 	return says{
-		revision: revision, told: revision, dirty: map[operator.Ref]struct{}{}, gone: map[operator.Ref]struct{}{},
+		revision: revision, dirty: map[operator.Ref]struct{}{}, gone: map[operator.Ref]struct{}{},
 		results: map[operator.Ref]*sessionv1.StageResult{},
 	}
 }
@@ -120,7 +120,6 @@ func (l *loop) full() *sessionv1.Report {
 	}
 	s.again()
 	s.urgent = len(s.results) > 0
-	s.told = s.revision
 	return r
 }
 
@@ -139,7 +138,7 @@ func (s *says) again() {
 // delta is as much of what has changed as one message takes.
 func (l *loop) delta() *sessionv1.Report {
 	s := &l.says
-	b := builder{report: &sessionv1.Report{}}
+	b := builder{report: &sessionv1.Report{Revision: s.revision}}
 	for len(s.order) > 0 && b.result(s.results[s.order[0]]) {
 		delete(s.results, s.order[0])
 		s.order = s.order[1:]
@@ -157,11 +156,7 @@ func (l *loop) delta() *sessionv1.Report {
 		}
 		delete(s.dirty, ref)
 	}
-	// A report is compared up to its revision, so as long as something is missing it does not speak of now.
-	if s.urgent = b.over; !b.over {
-		s.told = s.revision
-	}
-	b.report.Revision = s.told
+	s.urgent = b.over
 	return b.report
 }
 

@@ -68,7 +68,6 @@ func (d *Dispatcher) tryRegister(ctx context.Context) (*session, error) {
 		return nil, ctx.Err()
 	}
 	d.remember(s)
-	d.cfg.Observer.Renewed(s.lease.MayActUntil())
 	s.log.Info("registered", zap.String("instance", s.instance), zap.Duration("ttl", s.lease.TTL()),
 		zap.Strings("workloads", s.node.Workloads), zap.Uint64("generation", s.generation))
 	return s, nil

@@ -1,7 +1,9 @@
 package dispatcher_test
 
 import (
+	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,7 +13,9 @@ import (
 
 	sessionv1 "github.com/spanward/spanward/api/session/v1"
 	"github.com/spanward/spanward/dispatcher"
+	"github.com/spanward/spanward/internal/failpoint"
 	"github.com/spanward/spanward/internal/record"
+	"github.com/spanward/spanward/operator"
 	"github.com/spanward/spanward/span"
 )
 
@@ -94,22 +98,25 @@ func TestDeclaresHowLongItMayAct(t *testing.T) {
 	})
 }
 
-// What is reported at a revision holds for every record that the session has written up to it.
-func TestReportsAreTrueAtTheirRevision(t *testing.T) {
+// A full report holds for every record that the session has written up to its revision, also in the middle of things.
+func TestFullReportsAreTrueAtTheirRevision(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.ready("n1")
-		const n = 1200
-		for i := range n {
-			id := span.ID(fmt.Sprintf("s%04d", i))
-			w.leader.ask("n1", sessionv1.Ask_ACTION_OPEN, w.span(id))
-			if i%60 == 0 {
-				synctest.Wait()
-			}
+		p := w.ready("n1", func(c *dispatcher.Config) { c.Failpoints = slowCommits() })
+		var spans []operator.Span
+		for i := range 300 {
+			spans = append(spans, w.span(span.ID(fmt.Sprintf("s%04d", i))))
 		}
-		last := fmt.Sprintf("s%04d", n-1)
-		w.eventually("all run", func() bool { return w.leader.state("n1", last) == sessionv1.SpanStatus_STATE_RUNNING })
-		time.Sleep(time.Second)
+		for n := 1; p.Stats().Running < 300; n++ {
+			if n > 100 {
+				t.Fatalf("%+v", p.Stats())
+			}
+			from := 30 * (n - 1) % 300
+			w.leader.ask("n1", sessionv1.Ask_ACTION_OPEN, spans[from:from+30]...)
+			time.Sleep(7 * time.Millisecond)
+			w.leader.cut("n1")
+			w.eventually("back", func() bool { return w.leader.node("n1").fulls == n+1 })
+		}
 		owned := map[string]int64{} // the revision at which each span became the node's
 		for _, kv := range w.getAll(w.layout.Spans("ks")) {
 			p, err := w.layout.Parse(string(kv.Key))
@@ -118,17 +125,37 @@ func TestReportsAreTrueAtTheirRevision(t *testing.T) {
 			}
 			owned[string(p.Span)] = kv.ModRevision
 		}
-		known := map[string]bool{}
+		middle := 0
 		for _, r := range w.leader.node("n1").reports {
+			if !r.GetFull() {
+				continue
+			}
+			if n := len(r.GetSpans()); n > 0 && n < 300 {
+				middle++
+			}
+			known := map[string]bool{}
 			for _, s := range r.GetSpans() {
 				known[s.GetSpan()] = s.GetState() != sessionv1.SpanStatus_STATE_GONE
 			}
 			for id, rev := range owned {
 				if rev <= r.GetRevision() && !known[id] {
-					t.Fatalf("%s was committed at %d and is not known to a report of %d", id, rev, r.GetRevision())
+					t.Fatalf("%s was committed at %d and is missing in the full report of %d", id, rev, r.GetRevision())
 				}
 			}
 		}
+		if middle < 5 {
+			t.Errorf("only %d reports were made in the middle", middle)
+		}
+	})
+}
+
+// slowCommits lets other things happen around every commit.
+func slowCommits() *failpoint.Set {
+	return failpoint.NewHook(func(_ context.Context, name string) error {
+		if strings.HasPrefix(name, "dispatcher/placement/commit") {
+			time.Sleep(time.Millisecond)
+		}
+		return nil
 	})
 }
 
