@@ -101,8 +101,11 @@ func (k *known) updateNode(session int64, change func(*nodeKnown)) {
 	k.nodes[session] = n
 }
 
-// key tells problems apart: one of a kind at a place.
+// key tells problems apart: one of a kind at a place. A span has one wherever it is.
 func (p problem) key() string {
+	if p.span != "" {
+		p.node = ""
+	}
 	return p.kind + "/" + p.keyspace + "/" + p.span + "/" + p.node + "/" + p.at
 }
 

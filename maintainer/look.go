@@ -6,6 +6,7 @@ import (
 
 	"go.uber.org/zap"
 
+	sessionv1 "github.com/spanward/spanward/api/session/v1"
 	"github.com/spanward/spanward/internal/record"
 	"github.com/spanward/spanward/internal/txn"
 	"github.com/spanward/spanward/operator"
@@ -52,7 +53,7 @@ func (l *loop) retire(r operator.Ref, w *work, m operator.Member) {
 // observe brings what is under way in line with the records.
 func (l *loop) observe(r operator.Ref, w *work, m operator.Member, now time.Time) {
 	was, acting := l.counted[r], w.acting
-	if acting == nil && w.ask.opening() {
+	if acting == nil && w.ask != nil && w.ask.action == sessionv1.Ask_ACTION_OPEN {
 		was = operator.Identity{} // it was only going to weigh there
 	}
 	if w.ask != nil && (m.Claim != nil || m.Mod != w.ask.mod || l.streams[w.ask.session] == nil) {
@@ -65,10 +66,21 @@ func (l *loop) observe(r operator.Ref, w *work, m operator.Member, now time.Time
 	switch {
 	case m.Claim != nil:
 	case acting != nil && acting.Stage == record.StageOpening && succeeded(m, acting):
-		w.failures, w.retryAt, w.holdFor, w.failedOn = 0, time.Time{}, operator.Identity{}, ""
+		l.recovered(r, w)
 	case acting != nil && acting.Stage == record.StageOpening, acting == nil && was.Session != 0 && m.Span.Owner.Nobody():
 		l.givenUp(r, w, was, now)
 	}
+}
+
+// recovered: the span runs, whatever went wrong before.
+func (l *loop) recovered(r operator.Ref, w *work) {
+	w.retryAt, w.holdFor, w.failedOn = time.Time{}, operator.Identity{}, ""
+	if w.failures == 0 {
+		return
+	}
+	w.failures = 0
+	l.known.update(r, func(k *spanKnown) { k.lastError, k.failures, k.retryAt = "", 0, time.Time{} })
+	l.known.solve("failing", r.Keyspace, string(r.ID), "")
 }
 
 // weighsOn is the session that carries the span, or will in a moment.

@@ -114,7 +114,7 @@ func (l *loop) refused(r operator.Ref, w *work, res *sessionv1.StageResult) {
 	l.log.Debug("ask refused", refField(r), zap.String("node", w.ask.node), zap.String("error", res.GetError()), zap.String("holder", res.GetHolder()))
 	l.answered(r, w, refused)
 	w.ask.again = time.Now().Add(backoff(refusedRetry, l.m.cfg.MaxAskRetry, w.ask.tries))
-	l.wake(r, w, w.ask.again)
+	l.dirty.push(r)
 }
 
 // openFailed counts a failure of the workload and puts the next try off, elsewhere if there is another node.
