@@ -16,7 +16,7 @@ func (s *step) claimed() {
 		switch {
 		case e.before == nil:
 			s.claimNew(at, c)
-		default:
+		case !e.before.bad:
 			s.claimRewritten(at, e.before.value, c)
 		}
 		if session != 0 && session != c.Session {

@@ -21,7 +21,7 @@ func (s *step) operators() {
 	}
 	for op, e := range s.historiesEd {
 		switch {
-		case e.after == nil || !e.judged():
+		case e.after == nil || !e.judged() || e.before != nil && e.before.bad:
 		case e.before != nil:
 			s.violate(NoLoss, ref{keyspace: op.keyspace}, "the history of operator %s was put twice", op.operator)
 		default:

@@ -31,8 +31,9 @@ type world struct {
 	last    []Change
 }
 
-// tx is one transaction: what it puts, on which lease, and what it deletes.
+// tx is one transaction: what it puts, on which lease, and what it deletes. It may be the end of a lease.
 type tx struct {
+	revoke int64
 	puts   map[string][]byte
 	leases map[string]int64
 	dels   map[string]bool
@@ -183,6 +184,7 @@ func (w *world) start(node string) *tx {
 // lose is the end of a node's lease: everything on it goes in one revision.
 func (w *world) lose(node string) *tx {
 	x, lease := newTx(), w.lease(node)
+	x.revoke = lease
 	for k, c := range w.store {
 		if c.Lease == lease {
 			x.del(k)
