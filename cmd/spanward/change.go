@@ -83,10 +83,17 @@ func (a *app) poll(ctx context.Context, look func() (done bool, now string, err 
 	}
 }
 
+// unseen is how long a maintainer may not know an operator that was accepted: its view may be behind, when etcd was away.
+const unseen = 15 * time.Second
+
 // waitOperator returns when an operator is over.
 func (a *app) waitOperator(ctx context.Context, c *cluster, op *controlv1.Operator) (*controlv1.Operator, error) {
+	began := time.Now()
 	err := a.poll(ctx, func() (bool, string, error) {
 		resp, err := c.Control().ListOperators(ctx, &controlv1.ListOperatorsRequest{Id: op.GetId()})
+		if fault.Is(err, fault.UnknownOperator) && time.Since(began) < unseen {
+			err = nil
+		}
 		if err != nil {
 			return false, "", err
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -11,7 +12,15 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// asMain makes the test binary behave like the real one: that is how tests start processes of their own.
+const asMain = "SPANWARD_TEST_MAIN"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asMain) != "" {
+		main()
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // TestCommands runs the scripts in testdata. Each case is one command line; it shows what the maintainer was asked to
 // change, the exit code, stdout, and stderr.

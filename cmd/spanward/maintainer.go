@@ -8,6 +8,7 @@ import (
 
 	"github.com/spanward/spanward/internal/fault"
 	"github.com/spanward/spanward/maintainer"
+	"github.com/spanward/spanward/workload/mirror"
 )
 
 type maintainerCommand struct {
@@ -43,6 +44,7 @@ func (a *app) serveMaintainer(ctx context.Context, f *maintainerCommand) error {
 	m, err := maintainer.New(maintainer.Config{
 		Layout: b.layout, Name: f.name, Advertise: address, Listener: b.listener, ServerTLS: b.serverTLS, TLS: b.clientTLS,
 		Client: b.etcd, Version: ownVersion().Version, Logger: b.log, Failpoints: b.failpoints, TTL: f.ttl,
+		Validators: map[string]maintainer.Validator{mirror.Name: mirror.Validate},
 	})
 	if err != nil {
 		return misconfigured(err)

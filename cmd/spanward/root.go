@@ -18,14 +18,13 @@ Exit codes: 0 done; 1 failed, cancelled, unequal or violated; 2 usage; 3 conflic
 func (a *app) root() *cobra.Command {
 	root := group("spanward", "a control plane for key-range spans",
 		a.newDev(), a.newStatus(), a.newKeyspace(), a.newSpan(), a.newOperator(), a.newHistory(), a.newNode(), a.newLookup(),
-
+		a.newCheck(), a.newMirror(),
 		a.newMaintainer(), a.newDispatcher(), a.newEtcd(),
 		a.newFailpoints(), a.newVersion(),
 	)
 	root.Long = longHelp
 	root.Example = "  spanward dev\n  spanward status\n  spanward span list"
 	root.SilenceUsage, root.SilenceErrors = true, true
-	root.CompletionOptions.HiddenDefaultCmd = false
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		if f, ok := fault.As(err); ok {
 			return f
@@ -34,7 +33,22 @@ func (a *app) root() *cobra.Command {
 	})
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return a.readEnvironment(cmd) }
 	a.globalFlags(root)
+	addCompletion(root)
 	return root
+}
+
+// addCompletion adds cobra's own commands, which lack examples.
+func addCompletion(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() != "completion" {
+			continue
+		}
+		cmd.Example = "  source <(spanward completion bash)"
+		for _, shell := range cmd.Commands() {
+			shell.Example = "  spanward completion " + shell.Name()
+		}
+	}
 }
 
 func (a *app) globalFlags(root *cobra.Command) {

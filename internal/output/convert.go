@@ -165,6 +165,9 @@ func operatorCounts(m map[string]int64) OperatorCounts {
 	}
 }
 
+// Known is a number that cannot be 0, which stands for unknown.
+func Known(n int64) *int64 { return known(n) }
+
 // known turns the 0 of the wire, which never is a session, token or term, into null.
 func known[T int64 | uint64](n T) *T {
 	if n == 0 {

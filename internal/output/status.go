@@ -117,7 +117,7 @@ func without(in []string, drop string) []string {
 	return out
 }
 
-var checkColumns = []column[Violation]{
+var violationColumns = []column[Violation]{
 	{head: "INVARIANT", cell: func(v Violation) string { return v.Invariant }},
 	{head: "KEYSPACE", cell: func(v Violation) string { return string(v.Keyspace) }},
 	{head: "SPAN", cell: func(v Violation) string { return string(v.Span) }},
@@ -125,29 +125,44 @@ var checkColumns = []column[Violation]{
 	{head: "MESSAGE", cell: func(v Violation) string { return v.Message }},
 }
 
+var badRecordColumns = []column[BadRecord]{
+	{head: "UNREADABLE", cell: func(b BadRecord) string { return b.Key }},
+	{head: "REVISION", cell: func(b BadRecord) string { return fmt.Sprint(b.Revision) }},
+	{head: "MESSAGE", cell: func(b BadRecord) string { return b.Message }},
+}
+
 // Check prints the result of an audit.
 func (p Printer) Check(c Check) error {
-	c.Violations = some(c.Violations)
+	c.Violations, c.Problems = some(c.Violations), some(c.Problems)
 	if p.Format == JSON {
 		return p.json(c)
 	}
 	verdict := "no violation"
 	if !c.OK {
-		verdict = fmt.Sprintf("%d violations", len(c.Violations))
+		verdict = fmt.Sprintf("%d violations", len(c.Violations)+c.More)
 	}
 	if _, err := fmt.Fprintf(p.Out, "%s in revisions %d to %d\n", verdict, c.HistoryFrom, c.Revision); err != nil {
 		return err
 	}
-	if len(c.Violations) == 0 {
+	if len(c.Violations) > 0 {
+		if err := writeTable(p.Out, true, c.Violations, violationColumns); err != nil {
+			return err
+		}
+	}
+	if len(c.Problems) == 0 {
 		return nil
 	}
-	return writeTable(p.Out, true, c.Violations, checkColumns)
+	return writeTable(p.Out, true, c.Problems, badRecordColumns)
 }
 
 var exampleColumns = []column[Example]{
-	{head: "SPAN", cell: func(e Example) string { return e.Span }},
 	{head: "KIND", cell: func(e Example) string { return e.Kind }},
-	{head: "KEY", cell: func(e Example) string { return e.Key.String() }},
+	{head: "KEY", cell: func(e Example) string { return e.Key }},
+	{head: "DEST_KEY", wide: true, cell: func(e Example) string { return e.DestKey }},
+	{head: "SOURCE_REV", cell: func(e Example) string { return number(e.SourceRevision) }},
+	{head: "DEST_REV", cell: func(e Example) string { return number(e.DestRevision) }},
+	{head: "COMPARED_AT", cell: func(e Example) string { return number(e.ComparedAt) }},
+	{head: "RANGE", cell: func(e Example) string { return e.Range }},
 }
 
 // Diff prints how a mirror compares.

@@ -175,6 +175,19 @@ type Check struct {
 	Revision    int64       `json:"revision"`
 	HistoryFrom int64       `json:"history_from"`
 	Violations  []Violation `json:"violations"`
+	// More counts violations beyond those listed.
+	More int `json:"more"`
+	// Problems are records that cannot be read.
+	Problems []BadRecord `json:"problems"`
+}
+
+// BadRecord is a stored value that cannot be understood.
+type BadRecord struct {
+	Key      string `json:"key"`
+	Keyspace Text   `json:"keyspace"`
+	Span     Text   `json:"span"`
+	Revision int64  `json:"revision"`
+	Message  string `json:"message"`
 }
 
 // Violation is one of violations[].
@@ -199,8 +212,14 @@ type Diff struct {
 // Example is a key that differs.
 type Example struct {
 	Kind string `json:"kind"`
-	Span string `json:"span"`
-	Key  Key    `json:"key"`
+	// Key is that at the source, escaped; DestKey that at the destination, and Range the span's.
+	Key     string `json:"key"`
+	DestKey string `json:"dest_key"`
+	Range   string `json:"range"`
+	// SourceRevision and DestRevision are the last changes of the key, ComparedAt is what the source was compared at.
+	SourceRevision *int64 `json:"source_revision"`
+	DestRevision   *int64 `json:"dest_revision"`
+	ComparedAt     *int64 `json:"compared_at"`
 }
 
 // Version is the answer of version.
