@@ -11,7 +11,7 @@ import (
 // restarts within a session's TTL would come back too late for the session.
 const (
 	redialFirst  = 100 * time.Millisecond
-	redialMost   = time.Second
+	redialMost   = 500 * time.Millisecond
 	redialGrowth = 1.6
 	redialJitter = 0.2
 	// redialPatience is how long one attempt may take before it is given up.
