@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -79,6 +80,6 @@ func (a *Auditor) Problems() []Problem {
 	for _, p := range a.problems {
 		out = append(out, p)
 	}
-	slices.SortFunc(out, func(x, y Problem) int { return cmpString(x.Key, y.Key) })
+	slices.SortFunc(out, func(x, y Problem) int { return cmp.Compare(x.Key, y.Key) })
 	return out
 }

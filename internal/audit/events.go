@@ -144,9 +144,11 @@ func (ev *Events) tenures() (ts []tenure, late []EventViolation) {
 			ts = append(ts, t)
 		}
 	}
-	slices.SortFunc(ts, tenure.compare)
+	sortTenures(ts)
 	return ts, late
 }
+
+func sortTenures(ts []tenure) { slices.SortFunc(ts, tenure.compare) }
 
 // tenure of one opening, whose lines are given in order. A log may begin after the "opened" of a span: then what is
 // known to be owned begins with its first line.

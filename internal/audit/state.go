@@ -155,5 +155,3 @@ func (st *state) tokensOf(keyspace string) *highest[int64] {
 	}
 	return st.tokens[keyspace]
 }
-
-func cmpString(a, b string) int { return cmp.Compare(a, b) }
