@@ -65,16 +65,18 @@ func (l *loop) observe(r operator.Ref, w *work, m operator.Member, now time.Time
 	}
 	switch {
 	case m.Claim != nil:
-	case acting != nil && acting.Stage == record.StageOpening && succeeded(m, acting):
-		l.recovered(r, w)
-	case acting != nil && acting.Stage == record.StageOpening, acting == nil && was.Session != 0 && m.Span.Owner.Nobody():
+	case !m.Span.Owner.Nobody():
+		if m.Span.Owner.Token != w.broken {
+			l.recovered(r, w)
+		}
+	case acting != nil && acting.Stage == record.StageOpening, acting == nil && was.Session != 0:
 		l.givenUp(r, w, was, now)
 	}
 }
 
 // recovered: the span runs, whatever went wrong before.
 func (l *loop) recovered(r operator.Ref, w *work) {
-	w.retryAt, w.holdFor, w.failedOn = time.Time{}, operator.Identity{}, ""
+	w.retryAt, w.holdFor, w.failedOn, w.broken = time.Time{}, operator.Identity{}, "", 0
 	if w.failures == 0 {
 		return
 	}
@@ -93,14 +95,6 @@ func weighsOn(m operator.Member, w *work) operator.Identity {
 	}
 	return operator.Identity{Node: m.Span.Owner.Node, Session: m.Span.Owner.Session}
 }
-
-// succeeded reports whether the claim has led to the owner that the record names.
-func succeeded(m operator.Member, c *operator.Claim) bool {
-	return m.Span.Owner.Session == c.Session && m.Span.Owner.Token&tokenRevision == uint64(c.Mod)
-}
-
-// tokenRevision masks the claim's revision in a token.
-const tokenRevision = 1<<48 - 1
 
 // givenUp: the session has opened the span in vain, or given it back on its own. If it lives it will say why in a
 // moment.

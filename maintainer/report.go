@@ -91,6 +91,10 @@ func (l *loop) result(st *stream, res *sessionv1.StageResult) {
 		if mine && w.ask.state == asked {
 			l.answered(r, w, taken)
 		}
+		if w != nil && w.broken != 0 && res.GetResult() == sessionv1.StageResult_RESULT_DONE {
+			w.broken = 0
+			l.dirty.push(r)
+		}
 	case sessionv1.StageResult_RESULT_REFUSED:
 		if mine && w.ask.state != refused {
 			l.refused(r, w, res)
@@ -119,15 +123,16 @@ func (l *loop) refused(r operator.Ref, w *work, res *sessionv1.StageResult) {
 
 // openFailed counts a failure of the workload and puts the next try off, elsewhere if there is another node.
 func (l *loop) openFailed(r operator.Ref, st *stream, text string) {
-	if _, ok := l.state.Span(r); !ok {
-		return
+	s, ok := l.state.Span(r)
+	if !ok || !s.Owner.Nobody() && s.Owner.Session != st.session && l.state.Session(s.Owner.Node) == s.Owner.Session {
+		return // it runs elsewhere by now
 	}
 	w := l.work(r)
 	if w.ask != nil && w.ask.session == st.session {
 		l.dropAsk(r, w)
 	}
 	w.failures++
-	w.failedOn, w.holdFor = st.node, operator.Identity{}
+	w.failedOn, w.holdFor, w.broken = st.node, operator.Identity{}, s.Owner.Token
 	w.retryAt = time.Now().Add(jitter(backoff(l.m.cfg.OpenRetry, l.m.cfg.MaxOpenRetry, w.failures-1)))
 	l.wake(r, w, w.retryAt)
 	l.known.update(r, func(k *spanKnown) { k.lastError, k.failures, k.retryAt = text, w.failures, w.retryAt })

@@ -21,6 +21,8 @@ type work struct {
 	// failures of openings in a row; failedOn is the node of the last one, or the one that gave the span up.
 	failures int
 	failedOn string
+	// broken is the token of an instance that could not go on, as long as the record may still show it.
+	broken uint64
 	// retryAt is when the span may be opened again; it does not hold once the session in holdFor is gone.
 	retryAt time.Time
 	holdFor operator.Identity
@@ -46,6 +48,9 @@ type ask struct {
 	tries int
 	state askState
 }
+
+// tokenRevision masks, in a token, the revision of the claim that it was opened with.
+const tokenRevision = 1<<48 - 1
 
 type askState uint8
 
