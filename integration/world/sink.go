@@ -1,0 +1,190 @@
+package world
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/spanward/spanward/dispatcher"
+	"github.com/spanward/spanward/span"
+)
+
+// sink is where all workloads of a world write. It fences by token, as the mirror's destination does, and notes
+// every moment at which two instances that may both write overlap.
+type sink struct {
+	mu    sync.Mutex
+	fence []fence
+	live  map[*instance]bool
+	// opened counts instances by span; broken is the first violation.
+	opened map[span.ID]int
+	broken error
+	// failures is how many openings are still to fail.
+	failures int
+}
+
+// fence is the highest token that has opened a range of a keyspace.
+type fence struct {
+	keyspace string
+	r        span.Range
+	token    uint64
+}
+
+func newSink() *sink { return &sink{live: map[*instance]bool{}, opened: map[span.ID]int{}} }
+
+// workload is the sink's side of one process.
+type workload struct {
+	s    *sink
+	name string
+	// dead is closed when the process is killed: its instances can do nothing more.
+	dead chan struct{}
+	// openFor and closeFor are how long opening and closing take.
+	openFor, closeFor time.Duration
+}
+
+func (w *workload) Open(ctx context.Context, t dispatcher.Task, r dispatcher.Reporter) (dispatcher.Instance, error) {
+	if err := pause(ctx, w.dead, w.openFor); err != nil {
+		return nil, err
+	}
+	in := &instance{w: w, t: t, stop: make(chan struct{}), ended: make(chan struct{}), from: t.From.At, r: r}
+	if err := w.s.open(in); err != nil {
+		return nil, err
+	}
+	go in.run()
+	return in, nil
+}
+
+// open fences the sink with the instance's token: nothing with a smaller one gets through afterwards.
+func (s *sink) open(in *instance) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failures > 0 {
+		s.failures--
+		return errors.New("the sink is full")
+	}
+	for _, f := range s.fence {
+		if f.keyspace == in.t.Keyspace && f.r.Overlaps(in.t.Range) && f.token > in.t.Token {
+			return fmt.Errorf("token %d is behind the sink's %d", in.t.Token, f.token)
+		}
+	}
+	for other := range s.live {
+		if other.t.Keyspace == in.t.Keyspace && other.t.Range.Overlaps(in.t.Range) {
+			s.fail("%s opens %s with token %d while %s still runs %s with token %d",
+				in.w.name, in.t.Span, in.t.Token, other.w.name, other.t.Span, other.t.Token)
+		}
+	}
+	s.fence = append(s.fence, fence{in.t.Keyspace, in.t.Range, in.t.Token})
+	s.live[in] = true
+	s.opened[in.t.Span]++
+	return nil
+}
+
+func (s *sink) fail(format string, args ...any) {
+	if s.broken == nil {
+		s.broken = fmt.Errorf(format, args...)
+	}
+}
+
+func (s *sink) end(in *instance) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.live, in)
+}
+
+// killed forgets the instances of a process that is gone.
+func (s *sink) killed(w *workload) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for in := range s.live {
+		if in.w == w {
+			delete(s.live, in)
+		}
+	}
+}
+
+func (s *sink) failNext(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failures = n
+}
+
+func (s *sink) err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.broken
+}
+
+// running are the spans that have a live instance.
+func (s *sink) running() map[span.ID]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := map[span.ID]string{}
+	for in := range s.live {
+		m[in.t.Span] = in.w.name
+	}
+	return m
+}
+
+// instance makes one step of progress a virtual second.
+type instance struct {
+	w     *workload
+	t     dispatcher.Task
+	r     dispatcher.Reporter
+	stop  chan struct{}
+	once  sync.Once
+	ended chan struct{}
+	mu    sync.Mutex
+	from  uint64
+}
+
+func (in *instance) run() {
+	defer close(in.ended)
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-in.stop:
+			return
+		case <-in.w.dead:
+			return
+		case <-tick.C:
+			in.mu.Lock()
+			in.from++
+			at := in.from
+			in.mu.Unlock()
+			in.r.Report(dispatcher.Status{Checkpoint: dispatcher.At(at)})
+		}
+	}
+}
+
+func (in *instance) Close(ctx context.Context) (dispatcher.Position, error) {
+	if err := pause(ctx, in.w.dead, in.w.closeFor); err != nil {
+		return dispatcher.Position{}, err
+	}
+	in.Abort()
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return dispatcher.At(in.from), nil
+}
+
+func (in *instance) Abort() {
+	in.once.Do(func() { close(in.stop) })
+	<-in.ended
+	in.w.s.end(in)
+}
+
+var errDead = errors.New("the process is dead")
+
+func pause(ctx context.Context, dead <-chan struct{}, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-dead:
+		return errDead
+	}
+}
