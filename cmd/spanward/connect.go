@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/spanward/spanward/client"
+	"github.com/spanward/spanward/internal/etcdx"
 	"github.com/spanward/spanward/internal/fault"
 	"github.com/spanward/spanward/keys"
 )
@@ -66,6 +67,13 @@ func (f *etcdFlags) addresses() []string {
 		}
 	}
 	return out
+}
+
+// connect gives a client of an etcd that answers, is new enough and lets this user in.
+func (f *etcdFlags) connect(ctx context.Context, log *zap.Logger) (*clientv3.Client, error) {
+	return etcdx.Connect(ctx, etcdx.Config{
+		Endpoints: f.addresses(), CACert: f.cacert, Cert: f.cert, Key: f.key, User: f.user, PasswordFile: f.passwordFile, Logger: log,
+	})
 }
 
 // cluster is a connection to the control API.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -27,7 +28,6 @@ import (
 type dispatcherCommand struct {
 	serveFlags
 	workloads    []string
-	ttl          time.Duration
 	dataDir      string
 	labels       []string
 	capacity     int64
@@ -54,7 +54,6 @@ host takes its spans back at once; without, and after a crash, only when its ses
 	d.register(cmd)
 	flags := cmd.Flags()
 	flags.StringSliceVar(&d.workloads, "workload", nil, "workloads to offer: mirror, gate (required)")
-	flags.DurationVar(&d.ttl, "session-ttl", 5*time.Second, "how long etcd keeps the session of a silent process; whole seconds, at least 2s")
 	flags.StringVar(&d.dataDir, "data-dir", "", "directory to lock, which lets a restart take its spans back at once")
 	flags.StringArrayVar(&d.labels, "label", nil, "label k=v; may be repeated")
 	flags.Int64Var(&d.capacity, "capacity", 0, "most spans to run; 0 is no limit")
@@ -108,6 +107,12 @@ func (f *dispatcherCommand) check() error {
 		if !slices.Contains(workloadNames(), name) {
 			return fault.New(fault.InvalidArgument, "is not a workload").On("--workload", name).Fix("use %s", strings.Join(workloadNames(), ", "))
 		}
+	}
+	if f.capacity < 0 {
+		return fault.New(fault.InvalidArgument, "is negative").On("--capacity", strconv.FormatInt(f.capacity, 10)).Fix("use 0 for no limit")
+	}
+	if f.drainTimeout < 0 {
+		return fault.New(fault.InvalidArgument, "is negative").On("--drain-timeout", f.drainTimeout.String()).Fix("use 0s for not at all")
 	}
 	return f.serveFlags.check()
 }

@@ -43,9 +43,21 @@ func (l *lockedBuffer) String() string {
 
 func startProcess(t *testing.T, args ...string) *process {
 	t.Helper()
+	return startProcessIn(t, nil, args...)
+}
+
+func lookup(env map[string]string) environment {
+	return func(name string) (string, bool) {
+		v, ok := env[name]
+		return v, ok
+	}
+}
+
+func startProcessIn(t *testing.T, env map[string]string, args ...string) *process {
+	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	p := &process{t: t, stop: stop, ended: make(chan int, 1), stderr: &lockedBuffer{}}
-	a := newApp(strings.NewReader(""), &lockedBuffer{}, p.stderr, func(string) (string, bool) { return "", false })
+	a := newApp(strings.NewReader(""), &lockedBuffer{}, p.stderr, lookup(env))
 	go func() { p.ended <- a.run(ctx, args) }()
 	t.Cleanup(func() { p.end() })
 	return p

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -11,10 +10,7 @@ import (
 	"github.com/spanward/spanward/workload/mirror"
 )
 
-type maintainerCommand struct {
-	serveFlags
-	ttl time.Duration
-}
+type maintainerCommand struct{ serveFlags }
 
 func (a *app) newMaintainer() *cobra.Command {
 	var m maintainerCommand
@@ -30,7 +26,6 @@ On SIGTERM and Ctrl-C a leader resigns in favour of another. A second signal kil
 		RunE: a.action(func(ctx context.Context, _ []string) error { return a.serveMaintainer(ctx, &m) }),
 	}
 	m.register(cmd)
-	cmd.Flags().DurationVar(&m.ttl, "session-ttl", 5*time.Second, "how long etcd keeps the seat of a silent leader; whole seconds, at least 2s")
 	return cmd
 }
 

@@ -26,36 +26,39 @@ type baggage struct {
 }
 
 // bring checks all flags before it touches the network, so that a mistake is told at once.
-func (a *app) bring(ctx context.Context, f *serveFlags, role string) (b *baggage, err error) {
-	b = &baggage{}
-	defer func() {
-		if err != nil {
-			b.close()
-		}
-	}()
-	if err = f.check(); err != nil {
+func (a *app) bring(ctx context.Context, f *serveFlags, role string) (*baggage, error) {
+	b := &baggage{}
+	if err := b.collect(ctx, a, f, role); err != nil {
+		b.close()
 		return nil, err
+	}
+	return b, nil
+}
+
+func (b *baggage) collect(ctx context.Context, a *app, f *serveFlags, role string) (err error) {
+	if err = f.check(); err != nil {
+		return err
 	}
 	if b.log, err = f.log.logger(a.stderr); err != nil {
-		return nil, err
+		return err
 	}
 	if b.layout, err = a.cluster.layout(); err != nil {
-		return nil, err
+		return err
 	}
 	if b.failpoints, err = a.failpoints(); err != nil {
-		return nil, err
+		return err
 	}
 	if b.clientTLS, err = a.cluster.tls.client(); err != nil {
-		return nil, err
+		return err
 	}
 	if b.listener, b.serverTLS, err = f.open(a.cluster.tls); err != nil {
-		return nil, err
+		return err
 	}
 	if b.http, err = f.openHTTP(role); err != nil {
-		return nil, err
+		return err
 	}
 	b.etcd, err = a.cluster.etcd.connect(ctx, b.log)
-	return b, err
+	return err
 }
 
 func (b *baggage) close() {

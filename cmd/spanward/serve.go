@@ -29,8 +29,12 @@ type serveFlags struct {
 	insecureListen    bool
 	clientCA          string
 	httpListen        string
+	ttl               time.Duration
 	log               logFlags
 }
+
+// minTTL is the shortest session that etcd's own pace allows.
+const minTTL = 2 * time.Second
 
 func (f *serveFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
@@ -40,6 +44,7 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 	f.registerCommon(cmd)
 	flags.StringVar(&f.clientCA, "tls-client-ca", "", "file with the CA that clients' certificates must come from")
 	flags.StringVar(&f.httpListen, "http-listen", "", "address of /metrics, /healthz and /readyz (default: not served)")
+	flags.DurationVar(&f.ttl, "session-ttl", 5*time.Second, "how long etcd keeps the session of a silent process; whole seconds, at least 2s")
 	fromEnv(flags, "name", "listen", "advertise", "http-listen")
 }
 
@@ -54,6 +59,10 @@ func (f *serveFlags) registerCommon(cmd *cobra.Command) {
 func (f *serveFlags) check() error {
 	if f.name == "" {
 		return fault.New(fault.InvalidArgument, "is missing").On("--name", "").Fix("give the process a name of its own")
+	}
+	if f.ttl < minTTL || f.ttl%time.Second != 0 {
+		return fault.New(fault.InvalidArgument, "is not a whole number of seconds of at least two").On("--session-ttl", f.ttl.String()).
+			Fix("use 5s, say: longer means later failovers, shorter more of them")
 	}
 	return keys.CheckName("--name", f.name)
 }
