@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+
 	controlv1 "github.com/spanward/spanward/api/control/v1"
 	"github.com/spanward/spanward/internal/audit"
 	"github.com/spanward/spanward/internal/etcdx"
@@ -231,19 +233,34 @@ func askFailing(w *World, spans []string) error {
 	return askAdd(w, spans)
 }
 
-// askOrphan deletes the node key of a dispatcher that closes a span, so that its claim outlives its session.
+// askOrphan deletes the node key of a dispatcher that closes a span and cannot reach etcd for a moment, so that its
+// claim outlives its session.
 func askOrphan(w *World, spans []string) error {
-	moved := make(chan error, 1)
-	go func() { moved <- askMove(w, spans) }()
 	ctx, cancel := w.ctx()
 	defer cancel()
 	c := w.etcd.Client()
-	for range c.Watch(ctx, w.layout.Operator(ks, span.ID(spans[0]))) {
-		break // the claim is there
-	}
-	if _, err := c.Delete(ctx, w.layout.Node(w.owner(spans[0]))); err != nil {
+	claim, name := w.layout.Operator(ks, span.ID(spans[0])), w.owner(spans[0])
+	now, err := c.Get(ctx, claim)
+	if err != nil {
 		return err
 	}
+	claims := c.Watch(ctx, claim, clientv3.WithRev(now.Header.Revision+1))
+	moved := make(chan error, 1)
+	go func() { moved <- askMove(w, spans) }()
+	<-claims
+	p := w.Proc(name)
+	p.etcd.Pause()
+	defer p.etcd.Resume()
+	if _, err := c.Delete(ctx, w.layout.Node(name)); err != nil {
+		return err
+	}
+	w.Until("the orphan is gone", func() string {
+		if r, err := c.Get(ctx, claim); err != nil || len(r.Kvs) > 0 && r.Kvs[0].Lease != 0 && w.Proc(name) == p {
+			return "the claim is there"
+		}
+		return ""
+	})
+	p.etcd.Resume()
 	return <-moved
 }
 
