@@ -8,9 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
 	sessionv1 "github.com/spanward/spanward/api/session/v1"
 	"github.com/spanward/spanward/dispatcher"
 	"github.com/spanward/spanward/internal/etcdtest"
@@ -165,7 +162,7 @@ func TestStaysAwayUntilOldInstancesEnd(t *testing.T) {
 // A machine that was suspended: the clock has gone on, and nothing else has noticed yet. Neither a workload is opened
 // nor a transaction sent.
 func TestNothingBeginsAfterASuspend(t *testing.T) {
-	for _, at := range []string{"placement/claim/after", "placement/open/after"} {
+	for _, at := range []string{"placement/claim/after", "placement/open/after", "placement/commit/before"} {
 		t.Run(at, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
@@ -188,7 +185,7 @@ func TestNothingBeginsAfterASuspend(t *testing.T) {
 					t.Errorf("committed: %+v", got)
 				}
 				want := []string(nil)
-				if at == "placement/open/after" {
+				if at != "placement/claim/after" {
 					want = []string{"open", "opened", "aborted"}
 				}
 				equal(t, "events", want, p.sink.trace("a"))
@@ -201,18 +198,18 @@ func TestNothingBeginsAfterASuspend(t *testing.T) {
 func TestTakesTheNameBackFromItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		p := w.ready("n1")
+		p := w.ready("n1", func(c *dispatcher.Config) { c.TTL = 30 * time.Second })
 		old := w.session("n1")
 		p.etcd.Inject(func(c etcdtest.Call) etcdtest.Fault {
 			if c.Method == "LeaseRevoke" && c.N == 1 {
-				return etcdtest.Fault{Err: status.Error(codes.Unavailable, "not now")}
+				return etcdtest.Fault{Delay: time.Hour}
 			}
 			return etcdtest.Fault{}
 		})
 		start := time.Now()
 		w.put(w.layout.NodeConfig("n1"), record.EncodeNodeConfig(record.NodeConfig{Evicted: old}))
 		w.eventually("a new session", func() bool { return w.session("n1") > old })
-		if d := time.Since(start); d > time.Second {
+		if d := time.Since(start); d > 5*time.Second {
 			t.Errorf("took %v", d)
 		}
 	})

@@ -17,13 +17,14 @@ type sink struct {
 	live   map[string]*running
 	tasks  []dispatcher.Task
 	// Errors of opening and closing, by span. A channel holds a call up until it is closed.
-	openErr, closeErr   map[string]error
-	holdOpen, holdClose map[string]chan struct{}
+	openErr, closeErr              map[string]error
+	holdOpen, holdClose, holdAbort map[string]chan struct{}
+	// failEarly is what an instance says before its Open has returned.
+	failEarly map[string]error
 	// deaf calls ignore the end of their context.
 	deaf map[string]bool
 	// position is the final one of each span.
 	position dispatcher.Position
-	// mayActUntil is what the observer was told last.
 	renewals int
 }
 
@@ -41,7 +42,7 @@ type running struct {
 func newSink() *sink {
 	return &sink{
 		live: map[string]*running{}, openErr: map[string]error{}, closeErr: map[string]error{},
-		holdOpen: map[string]chan struct{}{}, holdClose: map[string]chan struct{}{}, deaf: map[string]bool{},
+		holdOpen: map[string]chan struct{}{}, holdClose: map[string]chan struct{}{}, holdAbort: map[string]chan struct{}{}, deaf: map[string]bool{},
 	}
 }
 
@@ -67,6 +68,9 @@ func (s *sink) Open(ctx context.Context, t dispatcher.Task, r dispatcher.Reporte
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i := &running{s, t, r}
+	if err := s.failEarly[id]; err != nil {
+		r.Fail(err)
+	}
 	if s.live[id] != nil {
 		s.note("TWICE", id)
 	}
@@ -105,7 +109,13 @@ func (i *running) Close(ctx context.Context) (dispatcher.Position, error) {
 	return s.position, i.end("closed")
 }
 
-func (i *running) Abort() { _ = i.end("aborted") }
+func (i *running) Abort() {
+	i.sink.mu.Lock()
+	hold := i.sink.holdAbort[string(i.task.Span)]
+	i.sink.mu.Unlock()
+	_ = wait(context.Background(), hold, true)
+	_ = i.end("aborted")
+}
 
 func (i *running) end(how string) error {
 	s := i.sink
@@ -153,7 +163,7 @@ func (s *sink) hold(m map[string]chan struct{}, id string) (release func()) {
 func (s *sink) releaseAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, m := range []map[string]chan struct{}{s.holdOpen, s.holdClose} {
+	for _, m := range []map[string]chan struct{}{s.holdOpen, s.holdClose, s.holdAbort} {
 		for id, c := range m {
 			delete(m, id)
 			close(c)

@@ -259,6 +259,50 @@ func TestInstanceFails(t *testing.T) {
 	})
 }
 
+// What an instance says before its Open has returned is not forgotten.
+func TestInstanceFailsEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p := w.ready("n1")
+		p.sink.failEarly = map[string]error{"a": errors.New("too early")}
+		w.leader.ask("n1", sessionv1.Ask_ACTION_OPEN, w.span("a"))
+		w.eventually("told", func() bool { return w.leader.lastResult("n1", "a").GetError() == "too early" })
+		if s := w.record("a"); !s.Owner.Nobody() || w.claim("a") != nil {
+			t.Errorf("record %+v, claim %v", s, w.claim("a"))
+		}
+		equal(t, "events", []string{"open", "opened", "close", "closed"}, p.sink.trace("a"))
+	})
+}
+
+// A span is opened again only when its former instance has ended, and what was asked meanwhile is done then.
+func TestOpensAgainAfterASlowAbort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p := w.ready("n1")
+		w.span("a")
+		w.open("n1", "a")
+		release := p.sink.hold(p.sink.holdAbort, "a")
+		s := w.record("a")
+		s.Owner = record.Owner{}
+		s.Mod = w.put(w.layout.Span("ks", "a"), record.EncodeSpan(s.Span))
+		w.leader.send("n1", &sessionv1.DispatchResponse{Confirm: []*sessionv1.SpanRef{{Keyspace: "ks", Span: "a"}}})
+		time.Sleep(time.Second)
+		w.leader.ask("n1", sessionv1.Ask_ACTION_OPEN, s)
+		time.Sleep(time.Second)
+		if w.claim("a") != nil {
+			t.Error("claimed beside the old instance")
+		}
+		w.leader.cut("n1")
+		w.eventually("reported", func() bool { return w.leader.node("n1").fulls == 2 })
+		if st := w.leader.state("n1", "a"); st != sessionv1.SpanStatus_STATE_CLOSING {
+			t.Errorf("reported as %v while it still ends", st)
+		}
+		release()
+		w.eventually("runs", func() bool { return w.record("a").Owner.Node == "n1" })
+		equal(t, "events", []string{"open", "opened", "aborted", "open", "opened"}, p.sink.trace("a"))
+	})
+}
+
 // What runs here and is nobody's in etcd ends at the leader's question; what is ours goes on.
 func TestConfirm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

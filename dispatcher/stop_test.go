@@ -121,6 +121,7 @@ func TestStopAmidSteps(t *testing.T) {
 		w.leader.ask("n1", sessionv1.Ask_ACTION_CLOSE, w.accept("closing", record.KindRemove, ""))
 		p.sink.hold(p.sink.holdOpen, "opening")
 		w.leader.ask("n1", sessionv1.Ask_ACTION_OPEN, w.span("opening"))
+		w.leader.ask("n1", sessionv1.Ask_ACTION_CLOSE, w.span("elsewhere")) // refused, and nothing is left of it
 		w.eventually("both under way", func() bool {
 			return len(p.sink.trace("closing")) == 3 && len(p.sink.trace("opening")) == 1
 		})
