@@ -226,7 +226,7 @@ func (p *process) said(message string) int { return p.logs.FilterMessage(message
 // leader serves dispatchers' sessions and remembers what they say.
 type leader struct {
 	sessionv1.UnimplementedSessionServer
-	t        *testing.T
+	t        testing.TB
 	listener *bufconn.Listener
 
 	mu     sync.Mutex
@@ -246,7 +246,7 @@ type heard struct {
 	results []*sessionv1.StageResult
 }
 
-func newLeader(t *testing.T) *leader {
+func newLeader(t testing.TB) *leader {
 	l := &leader{t: t, listener: bufconn.Listen(1 << 20), nodes: map[string]*heard{}}
 	server := grpc.NewServer(grpc.MaxRecvMsgSize(64 << 20))
 	sessionv1.RegisterSessionServer(server, l)
