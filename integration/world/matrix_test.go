@@ -244,6 +244,7 @@ func askOrphan(w *World, spans []string) error {
 	if err != nil {
 		return err
 	}
+	w.Proc(name).load.closeFor = time.Second // the node key goes before it has closed
 	claims := c.Watch(ctx, claim, clientv3.WithRev(now.Header.Revision+1))
 	moved := make(chan error, 1)
 	go func() { moved <- askMove(w, spans) }()

@@ -159,8 +159,8 @@ func (in *instance) run() {
 }
 
 func (in *instance) Close(ctx context.Context) (dispatcher.Position, error) {
-	if err := pause(ctx, in.w.dead, in.w.closeFor); err != nil {
-		return dispatcher.Position{}, err
+	if err := pause(ctx, in.w.dead, in.w.closeFor); err != nil && !errors.Is(err, errDead) {
+		return dispatcher.Position{}, err // of a dead process nobody hears
 	}
 	in.Abort()
 	in.mu.Lock()
