@@ -42,8 +42,14 @@ func reset(revision int64) *Dirty {
 	return d
 }
 
-func (d *Dirty) node(name string)      { d.Nodes[name] = true }
-func (d *Dirty) span(ref operator.Ref) { d.Spans[ref] = true }
+func (d *Dirty) node(name string) { d.Nodes[name] = true }
+
+// span does not name spans when everything may have changed: a listing has a million.
+func (d *Dirty) span(ref operator.Ref) {
+	if !d.Reset {
+		d.Spans[ref] = true
+	}
+}
 
 // merge adds a younger set to d.
 func (d *Dirty) merge(o *Dirty) {

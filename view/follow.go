@@ -81,7 +81,7 @@ func (v *View) list(ctx context.Context) error {
 			revision = page.Header.Revision
 		}
 		v.count(func(s *Stats) { s.Heard = time.Now() })
-		next.Apply(revision, listed(page.Kvs))
+		next.Load(revision, listed(page.Kvs))
 		records += len(page.Kvs)
 		if !page.More || len(page.Kvs) == 0 {
 			break

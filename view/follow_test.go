@@ -94,7 +94,7 @@ func fresh(t fataler, c *clientv3.Client) string {
 		})
 	}
 	s := view.NewState(layout)
-	s.Apply(r.Header.Revision, all)
+	s.Load(r.Header.Revision, all)
 	return view.Dump(s)
 }
 

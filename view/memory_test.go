@@ -201,7 +201,7 @@ func bigChanges(n int) []view.Change {
 
 func bigState(n int) *view.State {
 	s := view.NewState(layout)
-	s.Apply(2, bigChanges(n))
+	s.Load(2, bigChanges(n))
 	return s
 }
 
@@ -219,12 +219,12 @@ func BenchmarkLookup(b *testing.B) {
 	}
 }
 
-func BenchmarkApply100k(b *testing.B) {
+func BenchmarkLoad100k(b *testing.B) {
 	changes := bigChanges(100_000)
 	b.ReportAllocs()
 	for b.Loop() {
 		s := view.NewState(layout)
-		s.Apply(2, changes)
+		s.Load(2, changes)
 	}
 	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/100_000, "µs/record")
 }

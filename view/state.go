@@ -56,15 +56,22 @@ func (s *State) Layout() keys.Layout { return s.layout }
 // Revision is the one up to which all changes are in.
 func (s *State) Revision() int64 { return s.revision }
 
-// Apply brings all changes of one revision in and says what they touch. A listing may come in several calls with the
-// same revision; everything else must come once, whole, and in ascending order.
+// Apply brings all changes of one revision in and says what they touch. Revisions must come once, whole, and in
+// ascending order.
 func (s *State) Apply(revision int64, changes []Change) *Dirty {
 	d := newDirty(revision)
+	s.bring(changes, d)
+	return d
+}
+
+// Load brings in records that were listed at one revision. A listing may come in several calls.
+func (s *State) Load(revision int64, records []Change) { s.bring(records, reset(revision)) }
+
+func (s *State) bring(changes []Change, d *Dirty) {
 	for i := range changes {
 		s.apply(&changes[i], d)
 	}
-	s.revision = revision
-	return d
+	s.revision = d.Revision
 }
 
 // shape is what a kind of record needs: put replaces whatever the key held, or fails without a trace of it in s;

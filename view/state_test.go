@@ -27,8 +27,8 @@ func TestStateDoesNotRememberItsWay(t *testing.T) {
 		list := etcd.list()
 		fresh := view.NewState(layout)
 		cut := rapid.IntRange(0, len(list)).Draw(t, "page")
-		fresh.Apply(etcd.revision, list[:cut])
-		fresh.Apply(etcd.revision, list[cut:])
+		fresh.Load(etcd.revision, list[:cut])
+		fresh.Load(etcd.revision, list[cut:])
 		if d := cmp.Diff(view.Dump(fresh), view.Dump(s)); d != "" {
 			t.Fatalf("(-listed +followed):\n%s", d)
 		}
