@@ -87,6 +87,9 @@ func (c *control) removeSpan(ctx context.Context, t *term, q *controlv1.RemoveSp
 }
 
 func (c *control) moveSpan(ctx context.Context, t *term, q *controlv1.MoveSpanRequest) (*controlv1.MoveSpanResponse, error) {
+	if err := c.awaitNode(ctx, t, q.GetTo()); err != nil {
+		return nil, err
+	}
 	id, err := c.accept(ctx, t, "move", "", q, once(func(s *view.State, who asker) (plan, error) {
 		sp, err := idleSpan(s, q.GetKeyspace(), q.GetSpan(), record.KeyspaceRunning)
 		if err != nil {
@@ -101,6 +104,27 @@ func (c *control) moveSpan(ctx context.Context, t *term, q *controlv1.MoveSpanRe
 		return nil, err
 	}
 	return &controlv1.MoveSpanResponse{Operator: c.operator(id)}, nil
+}
+
+// awaitNode gives a node that the term has not heard of yet a moment to connect: just after an election that is true of
+// all of them, and no reason to refuse a target.
+func (c *control) awaitNode(ctx context.Context, t *term, name string) error {
+	for until := time.Now().Add(electionWait); time.Now().Before(until); {
+		var session int64
+		c.view.Read(func(s *view.State) {
+			if n := s.Node(name); n != nil {
+				session = n.Session
+			}
+		})
+		heard := t.known.node(session)
+		if session == 0 || heard.connected || !heard.since.IsZero() {
+			return nil
+		}
+		if !pause(ctx, electionPoll) {
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 // planOn puts an intent into the record of one span.
