@@ -2,6 +2,7 @@ package audit
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/spanward/spanward/internal/record"
@@ -24,7 +25,8 @@ func standard(tb testing.TB) *world {
 	return w
 }
 
-// cases are one transaction each, which is right, and one way to spoil it, which violates the named invariant.
+// cases are one transaction each, which is right, and one way to spoil it, which violates the named invariant; after a
+// colon comes what the message must say where another rule would notice, too.
 var cases = []struct {
 	name, want string
 	setup      func(*world)
@@ -61,12 +63,12 @@ var cases = []struct {
 		},
 	},
 	{
-		"a range that changes", Coverage, nil,
+		"a range that changes", Coverage + ": the range of the span changed", nil,
 		func(w *world) *tx { return w.handBack("a") },
 		func(w *world, x *tx) { w.edit(x, "a", func(s *record.Span) { s.Range.End = "k" }) },
 	},
 	{
-		"a span of no keyspace", Coverage, func(w *world) { w.apply(w.removeAll()) },
+		"a span of no keyspace", Coverage + ": keyspace that has no record", func(w *world) { w.apply(w.removeAll()) },
 		func(w *world) *tx { return w.add("c", span.Range{}) },
 		func(w *world, x *tx) { x.forget(w.layout.Keyspace(ks)); x.del(w.layout.Keyspace(ks)) },
 	},
@@ -82,6 +84,16 @@ var cases = []struct {
 			k.ExpectedSpans, k.State = 3, record.KeyspaceRunning
 			x.put(w.layout.Keyspace(ks), record.EncodeKeyspace(k))
 		},
+	},
+	{
+		"a keyspace record that goes before its spans", Coverage + ": keyspace record went", nil,
+		func(w *world) *tx { return w.handBack("a") },
+		func(w *world, x *tx) { x.del(w.layout.Keyspace(ks)) },
+	},
+	{
+		"a span deleted without an operator", Coverage + ": went without a remove", nil,
+		func(w *world) *tx { return w.handBack("a") },
+		func(w *world, x *tx) { w.apply(x); *x = *newTx().del(w.spanKey("a")) },
 	},
 	{
 		"a span that just goes", Coverage, removeClaimed,
@@ -126,10 +138,10 @@ var cases = []struct {
 		},
 	},
 	{
-		"a commit over a present owner", OneOwner,
+		"a commit over a present owner", OneOwner + ": was replaced by",
 		func(w *world) { w.apply(w.lose("n1")); w.apply(w.claims("n2", record.StageOpening, "a")) },
 		func(w *world) *tx { return w.commit("a") },
-		func(w *world, x *tx) {
+		func(w *world, _ *tx) {
 			// The same commit, from a record whose owner is the session of n2's neighbour that just came.
 			w.apply(w.start("n1"))
 			s := w.span("a")
@@ -145,7 +157,12 @@ var cases = []struct {
 	{
 		"an owner taken out after its session", OneOwner, nil,
 		func(w *world) *tx { return w.handBack("a") },
-		func(w *world, x *tx) { w.apply(w.lose("n1")) },
+		func(w *world, _ *tx) { w.apply(w.lose("n1")) },
+	},
+	{
+		"an owner taken out under another's claim", OneOwner + ": under the claim of", nil,
+		func(w *world) *tx { return w.handBack("a") },
+		func(w *world, _ *tx) { w.apply(w.claims("n2", record.StageOpening, "a")) },
 	},
 	{
 		"a hand-off without a claim", OneOwner, moveClaimed,
@@ -173,7 +190,7 @@ var cases = []struct {
 		"a swap by the leader over a live owner", OneOwner,
 		func(w *world) { w.apply(w.accept(record.KindSplit, "a")); w.apply(w.handBack("a")) },
 		splitOf("g"),
-		func(w *world, x *tx) {
+		func(w *world, _ *tx) {
 			w.apply(w.claims("n2", record.StageOpening, "a"))
 			w.apply(w.commit("a"))
 		},
@@ -210,17 +227,17 @@ var cases = []struct {
 	{
 		"a claim over a claim", Fencing, func(w *world) { w.apply(w.handBack("a")) },
 		func(w *world) *tx { return w.claims("n2", record.StageOpening, "a") },
-		func(w *world, x *tx) { w.apply(w.claims("n1", record.StageOpening, "a")) },
+		func(w *world, _ *tx) { w.apply(w.claims("n1", record.StageOpening, "a")) },
 	},
 	{
 		"a claim put again", Fencing, func(w *world) { w.apply(w.handBack("a")) },
 		func(w *world) *tx { return w.claims("n2", record.StageOpening, "a") },
-		func(w *world, x *tx) { w.apply(w.claims("n2", record.StageOpening, "a")) },
+		func(w *world, _ *tx) { w.apply(w.claims("n2", record.StageOpening, "a")) },
 	},
 	{
 		"a claim of a session that is over", Fencing, func(w *world) { w.apply(w.handBack("a")) },
 		func(w *world) *tx { return w.claims("n2", record.StageOpening, "a") },
-		func(w *world, x *tx) { w.apply(w.lose("n2")); w.apply(w.start("n2")) },
+		func(w *world, _ *tx) { w.apply(w.lose("n2")); w.apply(w.start("n2")) },
 	},
 	{
 		"a claim on no lease", Fencing, func(w *world) { w.apply(w.handBack("a")) },
@@ -235,7 +252,7 @@ var cases = []struct {
 	{
 		"a claim for a former term", Fencing, func(w *world) { w.apply(w.handBack("a")) },
 		func(w *world) *tx { return w.claims("n2", record.StageOpening, "a") },
-		func(w *world, x *tx) { w.apply(w.lead()) },
+		func(w *world, _ *tx) { w.apply(w.lead()) },
 	},
 	{
 		"a claim when the leader has resigned", Fencing, func(w *world) { w.apply(w.handBack("a")) },
@@ -255,26 +272,26 @@ var cases = []struct {
 		},
 	},
 	{
-		"a commit that leaves its claim", Fencing, moveHandedOff,
+		"a commit that leaves its claim", Fencing + ": its claim stayed", moveHandedOff,
 		func(w *world) *tx { w.apply(w.claims("n2", record.StageOpening, "a")); return w.commit("a") },
 		func(w *world, x *tx) { x.forget(w.claimKey("a")) },
 	},
 	{
 		"a commit after the session", Fencing, moveHandedOff,
 		func(w *world) *tx { w.apply(w.claims("n2", record.StageOpening, "a")); return w.commit("a") },
-		func(w *world, x *tx) {
+		func(w *world, _ *tx) {
 			w.apply(newTx().del(w.layout.Node("n2")))
 		},
 	},
 	{
 		"an acceptance during a claim", Fencing, nil,
 		func(w *world) *tx { return w.accept(record.KindMove, "a") },
-		func(w *world, x *tx) { w.apply(w.claims("n1", record.StageOpening, "a")) },
+		func(w *world, _ *tx) { w.apply(w.claims("n1", record.StageOpening, "a")) },
 	},
 	{
 		"an acceptance of a deposed leader", Fencing, nil,
 		func(w *world) *tx { return w.accept(record.KindMove, "a") },
-		func(w *world, x *tx) { w.apply(w.lead()) },
+		func(w *world, _ *tx) { w.apply(w.lead()) },
 	},
 	{
 		"a cancel that does not end the operator", Fencing, moveClaimed,
@@ -300,7 +317,7 @@ var cases = []struct {
 		},
 	},
 	{
-		"a history put again after it was trimmed", NoLoss, func(w *world) { w.apply(w.accept(record.KindMove, "a")) },
+		"a history put again after it was trimmed", NoLoss + ": was put again", func(w *world) { w.apply(w.accept(record.KindMove, "a")) },
 		func(w *world) *tx { return w.endAll(record.OutcomeFailed, "a") },
 		func(w *world, x *tx) {
 			w.apply(x)
@@ -314,7 +331,7 @@ var cases = []struct {
 		},
 	},
 	{
-		"an operator that is back after its end", NoLoss, nil,
+		"an operator that is back after its end", NoLoss + ": in flight again", nil,
 		func(w *world) *tx { return w.accept(record.KindMove, "a") },
 		func(w *world, x *tx) { w.apply(x); w.apply(w.endAll(record.OutcomeCancelled, "a")) },
 	},
@@ -342,7 +359,28 @@ var cases = []struct {
 		},
 	},
 	{
-		"a history of another body", AtMostOnce, func(w *world) { w.apply(w.accept(record.KindMove, "a")) },
+		"one request, two bodies", AtMostOnce + ": two bodies", nil,
+		func(w *world) *tx { return w.accept(record.KindMove, "a") },
+		func(w *world, x *tx) {
+			k := w.keyspace()
+			s, _ := record.DecodeSpan(x.puts[w.spanKey("a")])
+			k.Requests = []record.Request{{ID: s.Intent.RequestID, Operator: s.Intent.Operator, Body: []byte("other")}}
+			x.put(w.layout.Keyspace(ks), record.EncodeKeyspace(k))
+		},
+	},
+	{
+		"a history under another's key", NoLoss + ": says", func(w *world) { w.apply(w.accept(record.KindMove, "a")) },
+		func(w *world) *tx { return w.endAll(record.OutcomeFailed, "a") },
+		func(w *world, x *tx) {
+			for k := range onlyHistories(w, x.puts) {
+				h, _ := record.DecodeHistory(x.puts[k])
+				h.Intent.Operator = "1-88"
+				x.put(k, record.EncodeHistory(h))
+			}
+		},
+	},
+	{
+		"a history of another body", AtMostOnce + ": tells of another", func(w *world) { w.apply(w.accept(record.KindMove, "a")) },
 		func(w *world) *tx { return w.endAll(record.OutcomeFailed, "a") },
 		func(w *world, x *tx) {
 			for k := range onlyHistories(w, x.puts) {
@@ -379,7 +417,7 @@ var cases = []struct {
 		func(w *world, x *tx) { w.edit(x, "a", func(s *record.Span) { s.Checkpoint = record.At(9) }) },
 	},
 	{
-		"a progress entry that goes back", Monotone, nil,
+		"a progress entry that goes back", Monotone + ": entry went back", nil,
 		func(w *world) *tx { return w.report("a", 11) },
 		func(w *world, x *tx) { *x = *w.report("a", 9) },
 	},
@@ -391,7 +429,7 @@ var cases = []struct {
 	{
 		"a late report during an opening", Monotone, nil,
 		func(w *world) *tx { return w.report("a", 11) },
-		func(w *world, x *tx) { w.apply(w.claims("n1", record.StageOpening, "a")) },
+		func(w *world, _ *tx) { w.apply(w.claims("n1", record.StageOpening, "a")) },
 	},
 	{
 		"children below their parent", Monotone, splitClaimed, splitOf("g"),
@@ -474,11 +512,17 @@ func TestEveryInvariantCanFail(t *testing.T) {
 			c.bad(w, x)
 			w.apply(x)
 			vs, _ := w.auditor.Violations()
-			if !slices.ContainsFunc(vs, func(v Violation) bool { return v.Invariant == c.want }) {
+			if !slices.ContainsFunc(vs, as(c.want)) {
 				t.Fatalf("no violation of %s in %v", c.want, vs)
 			}
 		})
 	}
+}
+
+// as recognises a violation by "invariant" or "invariant: part of the message".
+func as(want string) func(Violation) bool {
+	invariant, says, _ := strings.Cut(want, ": ")
+	return func(v Violation) bool { return v.Invariant == invariant && strings.Contains(v.Message, says) }
 }
 
 func moveClaimed(w *world) {
@@ -604,8 +648,8 @@ func TestSettled(t *testing.T) {
 		{"everything runs", "", func(*world) {}},
 		{"an owner whose session is over", NoResidue, func(w *world) { w.apply(w.lose("n1")) }},
 		{"nobody is there at all", "", func(w *world) { w.apply(w.lose("n1"), w.lose("n2")) }},
-		{"a claim whose session is over", NoResidue, func(w *world) { moveClaimed(w); w.apply(newTx().del(w.layout.Node("n1"))) }},
-		{"a claim", Ends, moveClaimed},
+		{"a claim whose session is over", NoResidue + ": a claim of n1", func(w *world) { moveClaimed(w); w.apply(newTx().del(w.layout.Node("n1"))) }},
+		{"a claim", Ends + ": still holds", moveClaimed},
 		{"an intent", Ends, func(w *world) { w.apply(w.accept(record.KindMove, "a")) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -616,7 +660,7 @@ func TestSettled(t *testing.T) {
 			}
 			w.auditor.Settle()
 			vs, _ := w.auditor.Violations()
-			if c.want == "" && len(vs) > 0 || c.want != "" && !slices.ContainsFunc(vs, func(v Violation) bool { return v.Invariant == c.want }) {
+			if c.want == "" && len(vs) > 0 || c.want != "" && !slices.ContainsFunc(vs, as(c.want)) {
 				t.Errorf("want %q, got %v", c.want, vs)
 			}
 		})

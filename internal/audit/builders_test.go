@@ -90,7 +90,7 @@ func (c *crew) keyspace() operator.Keyspace {
 	return operator.Keyspace{Keyspace: v, Name: ks, Mod: kv.Mod}
 }
 
-// lead is the term.
+// term is the mod revision of the leader key.
 func (c *crew) term() int64 {
 	kv, _ := c.get(c.layout.Leader())
 	return kv.Mod
@@ -135,11 +135,11 @@ func (c *crew) open(node string, ids ...span.ID) {
 }
 
 func (c *crew) intent(kind record.Kind, id span.ID) *record.Intent {
-	op := c.nextOperator2()
+	op := c.operatorID()
 	return &record.Intent{Operator: op, Kind: kind, By: record.ByUser, RequestID: "r" + op, Spans: []string{string(id)}}
 }
 
-func (c *crew) nextOperator2() string {
+func (c *crew) operatorID() string {
 	c.store[c.layout.Leader()] = Change{Mod: c.term()}
 	return c.nextOperator()
 }
@@ -152,7 +152,7 @@ func TestTheBuildersAgree(t *testing.T) {
 		c.do("", txn.Part{Then: []txn.Op{txn.Put(c.layout.Leader(), record.EncodeLeader(l))}})
 		c.join("n1")
 		c.join("n2")
-		k := operator.Keyspace{Name: ks, Keyspace: record.Keyspace{Workload: "gate", State: record.KeyspaceCreating, CreatedBy: c.nextOperator2(), ExpectedSpans: 1}}
+		k := operator.Keyspace{Name: ks, Keyspace: record.Keyspace{Workload: "gate", State: record.KeyspaceCreating, CreatedBy: c.operatorID(), ExpectedSpans: 1}}
 		c.do("", operator.BeginKeyspace(c.layout, k))
 		c.do("", operator.PutNewSpan(c.layout, operator.Span{Ref: operator.Ref{Keyspace: ks, ID: "a"}, Span: record.Span{Range: rangeOf("", "m")}}))
 		k = c.keyspace()

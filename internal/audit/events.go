@@ -65,11 +65,10 @@ func (ev *Events) ReadFile(path string) error {
 func (ev *Events) Read(r io.Reader, name string) error {
 	in := bufio.NewReader(r)
 	for n := 1; ; n++ {
-		text, err := in.ReadBytes('\n')
-		if err != nil && !errors.Is(err, io.EOF) {
+		text, torn, err := nextLine(in)
+		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		torn := err != nil
 		if text = bytes.TrimSpace(text); len(text) > 0 {
 			switch l, err := parseLine(text); {
 			case err == nil:
@@ -82,6 +81,15 @@ func (ev *Events) Read(r io.Reader, name string) error {
 			return nil
 		}
 	}
+}
+
+// nextLine is the next line; torn says that nothing ends it, not even with a newline.
+func nextLine(in *bufio.Reader) (text []byte, torn bool, err error) {
+	text, err = in.ReadBytes('\n')
+	if errors.Is(err, io.EOF) {
+		return text, true, nil
+	}
+	return text, false, err
 }
 
 func parseLine(text []byte) (eventLine, error) {

@@ -20,10 +20,10 @@ type rec[T any] struct {
 // good says that there is a record that can be read.
 func (r *rec[T]) good() bool { return r != nil && r.known && !r.bad }
 
-// revise is the record after a change.
+// revise is the record after a change; nil without an error is what a deletion leaves.
 func revise[T any](before *rec[T], c Change, decode func([]byte) (T, error)) (*rec[T], error) {
 	if c.Deleted {
-		return nil, nil //nolint:nilnil // no record is what a deletion leaves
+		return nil, nil
 	}
 	after := &rec[T]{create: c.Create, mod: c.Mod, lease: c.Lease}
 	v, err := decode(c.Value)

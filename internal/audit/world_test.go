@@ -153,15 +153,6 @@ func (w *world) ids() []span.ID {
 func (w *world) term() int64               { return w.store[w.layout.Leader()].Mod }
 func (w *world) session(node string) int64 { return w.store[w.layout.Node(node)].Create }
 func (w *world) lease(node string) int64   { return w.store[w.layout.Node(node)].Lease }
-func (w *world) alive() []string {
-	var out []string
-	for _, k := range slices.Sorted(maps.Keys(w.store)) {
-		if n, ok := strings.CutPrefix(k, w.layout.Nodes()); ok {
-			out = append(out, n)
-		}
-	}
-	return out
-}
 
 // nextOperator is a new id of the present term.
 func (w *world) nextOperator() string {
