@@ -71,8 +71,8 @@ func (d *dataDir) acquire(ctx context.Context, log *zap.Logger) error {
 			log.Warn("data directory is locked by a live process, waiting", zap.String("lock", d.lock.Name()), zap.String("pid", d.holder()))
 			said = true
 		}
-		if pause(ctx, lockPoll) != nil {
-			return nil // stopped before it began; Run sees that, too
+		if err := pause(ctx, lockPoll); err != nil {
+			return err
 		}
 	}
 }

@@ -64,7 +64,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 // sessions lives one session after the other.
 func (d *Dispatcher) sessions(ctx, alive context.Context) (err error) {
 	if d.dir, err = openDataDir(ctx, d.cfg.DataDir, d.log); err != nil {
-		return err
+		return unlessStopped(ctx, err)
 	}
 	defer d.dir.close()
 	wait := retryPause

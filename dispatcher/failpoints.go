@@ -31,8 +31,9 @@ func transactionOf(a operator.Actor) failpoints {
 			return failpointsOf("remove", "delete")
 		}
 		return failpointsOf("move", "handoff")
+	default:
+		return failpointsOf("any", "handback")
 	}
-	return failpointsOf("any", "handback")
 }
 
 // opening names the call of Workload.Open.

@@ -31,12 +31,12 @@ func loseNext(p *process) (lost *atomic.Int64) {
 // The answer of each transaction of a move and of a remove is lost in turn. The span ends up as if nothing had
 // happened, and the workload is called once.
 func TestLostAnswersAreSettled(t *testing.T) {
-	t.Run("claim", func(t *testing.T) { placementWithLoss(t, func(w *world, p *process) { loseNext(p) }) })
+	t.Run("claim", func(t *testing.T) { placementWithLoss(t, func(p *process) { loseNext(p) }) })
 	t.Run("commit", func(t *testing.T) {
-		placementWithLoss(t, func(w *world, p *process) {
+		placementWithLoss(t, func(p *process) {
 			release := p.sink.hold(p.sink.holdOpen, "a")
 			go func() {
-				for w.etcd.Client() != nil && len(p.sink.trace("a")) == 0 {
+				for len(p.sink.trace("a")) == 0 {
 					time.Sleep(time.Millisecond)
 				}
 				loseNext(p)
@@ -51,12 +51,12 @@ func TestLostAnswersAreSettled(t *testing.T) {
 	}
 }
 
-func placementWithLoss(t *testing.T, prepare func(*world, *process)) {
+func placementWithLoss(t *testing.T, prepare func(*process)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		p := w.ready("n1")
 		w.span("a")
-		prepare(w, p)
+		prepare(p)
 		got := w.open("n1", "a")
 		w.eventually("told", func() bool { return w.leader.lastResult("n1", "a").GetResult() == done })
 		equal(t, "events", []string{"open", "opened"}, p.sink.trace("a"))

@@ -17,7 +17,6 @@ type says struct {
 	// revision up to which the session knows its own records: all it has written up to there is in the actors.
 	revision int64
 	// told is the revision that the leader knows everything of.
-	told    int64
 	dirty   map[operator.Ref]struct{}
 	gone    map[operator.Ref]struct{}
 	results map[operator.Ref]*sessionv1.StageResult

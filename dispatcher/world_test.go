@@ -120,27 +120,29 @@ func (w *world) record(id span.ID) operator.Span {
 // claim reads who acts on a span; nil if nobody does.
 func (w *world) claim(id span.ID) *operator.Claim {
 	w.t.Helper()
-	for _, kv := range w.get(w.layout.Operator("ks", id)).Kvs {
-		c, err := record.DecodeClaim(kv.Value)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		return &operator.Claim{Claim: c, Mod: kv.ModRevision}
+	kvs := w.get(w.layout.Operator("ks", id)).Kvs
+	if len(kvs) == 0 {
+		return nil
 	}
-	return nil
+	c, err := record.DecodeClaim(kvs[0].Value)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return &operator.Claim{Claim: c, Mod: kvs[0].ModRevision}
 }
 
 // history reads a finished operator.
 func (w *world) history(op string) (h record.History, ok bool) {
 	w.t.Helper()
-	for _, kv := range w.get(w.layout.History("ks", op)).Kvs {
-		h, err := record.DecodeHistory(kv.Value)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		return h, true
+	kvs := w.get(w.layout.History("ks", op)).Kvs
+	if len(kvs) == 0 {
+		return h, false
 	}
-	return h, false
+	h, err := record.DecodeHistory(kvs[0].Value)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return h, true
 }
 
 // session is the create revision of a node's key, 0 if there is none.
@@ -394,16 +396,6 @@ func (l *leader) cut(node string) {
 // state is the newest that a node has said of a span.
 func (l *leader) state(node, id string) sessionv1.SpanStatus_State {
 	return l.node(node).spans[id].GetState()
-}
-
-// results are what a node has answered for a span, in order, the errors left out.
-func (l *leader) results(node, id string) (out []sessionv1.StageResult_Result) {
-	for _, r := range l.node(node).results {
-		if r.GetSpan() == id {
-			out = append(out, r.GetResult())
-		}
-	}
-	return out
 }
 
 // lastResult is the newest answer for a span; nil if there is none.
