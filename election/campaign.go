@@ -81,7 +81,7 @@ func (c *Candidate) patience(h Holder) time.Duration {
 // by then, which the follower has learned.
 func (c *Candidate) seize(ctx context.Context, f *follower) (*Seat, error) {
 	from := f.cur.Term
-	for pause := pauseMin; f.cur.Term == from; pause = min(2*pause, pauseMax) {
+	for pause := firstPause; f.cur.Term == from; pause = min(2*pause, longestPause) {
 		term, err := c.swap(ctx, f)
 		if term != 0 {
 			return c.won(term)

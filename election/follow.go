@@ -18,8 +18,8 @@ const (
 	// rereadInterval bounds how long a watch that has silently died goes unnoticed.
 	rereadInterval = 3 * time.Second
 	// The pauses between attempts while etcd does not answer.
-	pauseMin = 20 * time.Millisecond
-	pauseMax = 500 * time.Millisecond
+	firstPause = 20 * time.Millisecond
+	longestPause = 500 * time.Millisecond
 )
 
 // Holder is what the key says at a revision.
@@ -74,7 +74,7 @@ func (f *follower) close() {
 
 // reread asks etcd until it answers, ctx ends, or there is no hope.
 func (f *follower) reread(ctx context.Context) error {
-	for pause := pauseMin; ; pause = min(2*pause, pauseMax) {
+	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		h, err := f.get(ctx)
 		if err == nil {
 			f.read = time.Now()
@@ -129,7 +129,7 @@ func (f *follower) wait(ctx context.Context, d time.Duration) (bool, error) {
 				continue
 			}
 			f.close()
-			reread.Reset(pauseMin) // compacted, or the connection is gone for good
+			reread.Reset(firstPause) // compacted, or the connection is gone for good
 		case <-reread.C:
 			reread.Reset(rereadInterval)
 			if err := f.reread(ctx); err != nil {

@@ -101,7 +101,7 @@ func (s *Seat) Resign(ctx context.Context, successor string) error {
 	s.end(ErrResigned)
 	value := s.candidate.cfg.Self
 	value.Resigned, value.Successor = true, successor
-	for pause := pauseMin; ; pause = min(2*pause, pauseMax) {
+	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		if s.isGone() {
 			return nil
 		}

@@ -84,7 +84,7 @@ func (s *Session) round(ctx context.Context) error {
 	defer func() {
 		cancel()
 		for ; flying > 0; flying-- {
-			<-answers
+			_ = <-answers // it only had to end
 		}
 	}()
 	next := time.NewTimer(0)

@@ -22,12 +22,16 @@ func silent(t *testing.T) string {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		var kept []net.Conn
 		for {
 			c, err := l.Accept()
 			if err != nil {
-				return
+				break
 			}
-			defer c.Close() //nolint:revive // all of them at the end of the test
+			kept = append(kept, c)
+		}
+		for _, c := range kept {
+			_ = c.Close()
 		}
 	}()
 	t.Cleanup(func() { _ = l.Close(); <-done })

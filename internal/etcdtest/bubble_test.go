@@ -3,6 +3,8 @@ package etcdtest
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -199,4 +201,19 @@ func get(t *testing.T, c *clientv3.Client, key string) string {
 		return ""
 	}
 	return string(r.Kvs[0].Value)
+}
+
+// A client that catches up gets more than fits into one message: it must come as one response all the same.
+func TestFragmentsAreJoined(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := StartBubble(t)
+		value := strings.Repeat("x", 1<<20)
+		for i := range 4 {
+			put(t, b.Client(), fmt.Sprintf("p/%d", i), value)
+		}
+		w := b.Client().Watch(t.Context(), "p/", clientv3.WithPrefix(), clientv3.WithRev(1), clientv3.WithFragment())
+		if r := <-w; len(r.Events) != 4 {
+			t.Errorf("a response of %d events", len(r.Events))
+		}
+	})
 }

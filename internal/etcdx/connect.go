@@ -80,7 +80,7 @@ func (a *access) connect(ctx context.Context) (*clientv3.Client, error) {
 		Logger: a.cfg.Logger.Named("etcd").WithOptions(zap.IncreaseLevel(zap.ErrorLevel)),
 	})
 	switch {
-	case err != nil && (isAuth(err)):
+	case err != nil && isAuth(err):
 		return nil, a.denied(a.endpoints[0], err)
 	case err != nil:
 		return nil, a.unreachable(err)
