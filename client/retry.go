@@ -29,7 +29,7 @@ func (c *Client) retry(ctx context.Context, do call) error {
 		if !again(err) {
 			return err
 		}
-		if _, bounded := ctx.Deadline(); !bounded && len(addrs) == 0 && err == errNobody && time.Since(began) > nobodyPatience {
+		if _, bounded := ctx.Deadline(); !bounded && len(addrs) == 0 && errors.Is(err, errNobody) && time.Since(began) > nobodyPatience {
 			return c.nobody()
 		}
 		if !sleep(patient, pause+rand.N(pause)) {

@@ -40,7 +40,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer, env environment) *app {
 
 // run carries out one command line and gives the exit code.
 func (a *app) run(ctx context.Context, args []string) int {
-	root := a.root()
+	root := a.root() //nolint:contextcheck // cobra gives each command its context when it runs
 	root.SetArgs(args)
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
@@ -63,16 +63,10 @@ func usage(err error) error {
 	return fault.New(fault.InvalidArgument, "%s", err).Fix("see `spanward help`").Because(err)
 }
 
-// errSilent is for commands whose answer on stdout says already why the exit code is not 0.
-type errSilent struct{ code int }
-
-func (e errSilent) Error() string { return fmt.Sprintf("exit code %d", e.code) }
-
 // fail prints an error in one line and gives the exit code.
 func (a *app) fail(err error) int {
-	var silent errSilent
-	if err == nil || errors.As(err, &silent) {
-		return silent.code
+	if err == nil {
+		return 0
 	}
 	f := explained(err)
 	if a.format == output.JSON {

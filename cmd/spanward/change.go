@@ -39,8 +39,7 @@ func (f *changeFlags) unknown(err error) error {
 		return err
 	}
 	told := *e
-	told.Fix("the outcome is unknown: repeat with --request-id %s", f.id())
-	return &told
+	return told.Fix("the outcome is unknown: repeat with --request-id %s", f.id())
 }
 
 func explainedOrNil(err error) error {

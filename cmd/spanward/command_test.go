@@ -41,7 +41,9 @@ func TestCommands(t *testing.T) {
 				case "down":
 					f.down, _ = strconv.Atoi(arg.Vals[0])
 				case "end":
-					f.end = arg.Vals[0]
+					if f.end = arg.Vals[0]; f.end == "never" {
+						f.end = ""
+					}
 				case "empty":
 					f.empty = true
 				case "env":

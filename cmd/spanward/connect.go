@@ -14,6 +14,8 @@ import (
 	"github.com/spanward/spanward/keys"
 )
 
+const defaultCluster = "default"
+
 // clusterFlags say which cluster is meant and how to reach it.
 type clusterFlags struct {
 	name string
@@ -22,7 +24,7 @@ type clusterFlags struct {
 }
 
 func (f *clusterFlags) register(flags *pflag.FlagSet) {
-	flags.StringVar(&f.name, "cluster", "default", "name of the cluster")
+	flags.StringVar(&f.name, "cluster", defaultCluster, "name of the cluster")
 	flags.StringVar(&f.etcd.endpoints, "etcd", "http://127.0.0.1:2379", "endpoints of etcd, separated by commas")
 	fromEnv(flags, "etcd")
 	f.etcd.register(flags, "etcd")

@@ -115,13 +115,14 @@ func (d *devCluster) start(ctx context.Context) error {
 	if err := d.startEtcds(ctx); err != nil {
 		return err
 	}
+	cluster := d.app.cluster.name
 	for n := range d.maintainers {
 		name := fmt.Sprintf("m%d", n+1)
-		d.sup.run(roleMaintainer, name, "maintainer", "--etcd", d.urls[devControl], "--session-ttl", d.ttl.String(), "--http-listen", "127.0.0.1:0")
+		d.sup.run(roleMaintainer, name, "maintainer", "--cluster", cluster, "--etcd", d.urls[devControl], "--session-ttl", d.ttl.String(), "--http-listen", "127.0.0.1:0")
 	}
 	for n := range d.dispatchers {
 		name := fmt.Sprintf("n%d", n+1)
-		d.sup.run(roleDispatcher, name, "dispatcher", "--etcd", d.urls[devControl], "--session-ttl", d.ttl.String(), "--http-listen", "127.0.0.1:0",
+		d.sup.run(roleDispatcher, name, "dispatcher", "--cluster", cluster, "--etcd", d.urls[devControl], "--session-ttl", d.ttl.String(), "--http-listen", "127.0.0.1:0",
 			"--workload", "mirror,gate", "--data-dir", d.home.path(name), "--gate-dir", d.home.path("gate"),
 			"--events-file", d.home.path(name+".events.jsonl"))
 	}
@@ -167,9 +168,18 @@ func (d *devCluster) greet() {
 	p := d.app.program
 	fmt.Fprintf(w, "\n%d maintainers, %d dispatchers and a mirror from source to dest; data and logs are in %s\n\n", d.maintainers, d.dispatchers, d.home.dir)
 	for _, c := range d.sup.list() {
-		fmt.Fprintf(w, "  %-8s pid %-8d %s\n", c.name, c.now().PID, c.now().Address)
+		is := c.now()
+		line := fmt.Sprintf("  %-8s pid %-8d %s", c.name, is.PID, is.Address)
+		if is.HTTP != "" {
+			line += fmt.Sprintf("   http://%s/metrics", is.HTTP)
+		}
+		fmt.Fprintln(w, line)
 	}
-	fmt.Fprintf(w, "\nexport SPANWARD_ETCD=%s\n\nTry in another terminal, after that export:\n\n", d.urls[devControl])
+	fmt.Fprintf(w, "\nexport SPANWARD_ETCD=%s\n", d.urls[devControl])
+	if d.app.cluster.name != defaultCluster {
+		fmt.Fprintf(w, "export SPANWARD_CLUSTER=%s\n", d.app.cluster.name)
+	}
+	fmt.Fprint(w, "\nTry in another terminal, after that export:\n\n")
 	for _, line := range [][2]string{
 		{p + " status", "who leads, and how all is"},
 		{p + " span list", "what runs where, and how far behind it is"},

@@ -117,10 +117,10 @@ func (d *devCluster) traffic(ctx context.Context) error {
 
 // devChange is one transaction of the traffic: mostly a put, sometimes a few together, sometimes a delete.
 func devChange(n int) []clientv3.Op {
-	switch {
-	case n%10 == 9:
+	switch n % 10 {
+	case 9:
 		return []clientv3.Op{clientv3.OpDelete(devKey())}
-	case n%10 == 5:
+	case 5:
 		// Distinct keys: etcd takes each only once in a transaction.
 		first := rand.IntN(devKeys)
 		return []clientv3.Op{

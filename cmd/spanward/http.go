@@ -59,12 +59,13 @@ func (h *httpServer) Run(ctx context.Context) error {
 	}
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), httpStop)
 	defer cancel()
-	err := s.Shutdown(late)
-	<-ended
-	if errors.Is(err, context.DeadlineExceeded) {
-		return s.Close()
+	if err := s.Shutdown(late); err != nil {
+		_ = s.Close() // a scrape that takes this long is cut off
 	}
-	return err
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
 }
 
 func (h *httpServer) handler() http.Handler {
