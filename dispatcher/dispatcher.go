@@ -76,7 +76,7 @@ func (d *Dispatcher) sessions(ctx, alive context.Context) (err error) {
 		if err != nil {
 			return unlessStopped(ctx, err)
 		}
-		if err := d.live(alive, ctx.Done(), s); !errors.Is(err, errLost) {
+		if err := d.live(alive, ctx.Done(), s); !errors.Is(err, errLost) || ctx.Err() != nil {
 			return err
 		}
 		if s.lasted(d.cfg.TTL) {

@@ -142,3 +142,21 @@ func TestStopAmidSteps(t *testing.T) {
 		}
 	})
 }
+
+// Without etcd nothing can be handed back: all is closed or aborted, Run returns in time, and says that it was not clean.
+func TestStopWithoutEtcd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p := w.ready("n1")
+		w.span("a")
+		w.open("n1", "a")
+		p.etcd.Pause()
+		start := time.Now()
+		p.stop()
+		<-p.done
+		if d := time.Since(start); p.err == nil || d > 15*time.Second {
+			t.Errorf("after %v: %v", d, p.err)
+		}
+		equal(t, "a", []string{"open", "opened", "close", "closed"}, p.sink.trace("a"))
+	})
+}
