@@ -49,7 +49,7 @@ func (l *loop) everything() {
 
 // noteNode: a node came or went, or was configured.
 func (l *loop) noteNode(name string) {
-	l.noteUnreachable(name)
+	l.noteReach(name)
 	l.touch(name, l.state.Session(name))
 }
 

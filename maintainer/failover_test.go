@@ -3,6 +3,7 @@ package maintainer
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -132,23 +133,24 @@ func TestTheNextLeaderCarriesOn(t *testing.T) {
 			w.node(fmt.Sprintf("n%d", i))
 		}
 		time.Sleep(2 * time.Second)
-		hits := 0
-		a.points = func(name string) error {
+		var hits atomic.Int64
+		a.at(func(name string) error {
 			if name != "maintainer/placement/ask/before" {
 				return nil
 			}
-			if hits++; hits == 6 {
+			switch n := hits.Add(1); {
+			case n == 6:
 				a.kill(false)
-			}
-			if hits >= 6 {
+				return errKilled
+			case n > 6:
 				return errKilled
 			}
 			return nil
-		}
+		})
 		refs := w.keyspace("ks", 1500)
 		w.owned("ks", 1500, 30*time.Second)
-		if hits < 6 {
-			t.Fatalf("the leader was not killed: %d asks", hits)
+		if hits.Load() < 6 {
+			t.Fatalf("the leader was not killed: %d asks", hits.Load())
 		}
 		w.leads(b, time.Second)
 		for name, c := range w.owners("ks") {

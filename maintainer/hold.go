@@ -28,6 +28,7 @@ type hold struct {
 func (l *loop) holdMassLoss(now time.Time) {
 	losses := l.m.past.recent()
 	if len(losses) == 0 && !l.hold.active {
+		clear(l.hold.back)
 		return
 	}
 	clock := l.m.clock()

@@ -113,7 +113,9 @@ func (p problem) key() string {
 func (k *known) complain(p problem) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	p.since = time.Now()
+	if p.since.IsZero() {
+		p.since = time.Now()
+	}
 	if old, ok := k.problems[p.key()]; ok {
 		p.since = old.since
 	}

@@ -59,6 +59,8 @@ type loop struct {
 	out        map[int64][]*sessionv1.Ask
 	outConfirm map[int64][]*sessionv1.SpanRef
 
+	// silent are nodes that are alive in etcd and have no stream, since when.
+	silent   map[string]time.Time
 	hold     hold
 	progress progress
 
@@ -75,7 +77,7 @@ func newLoop(m *Maintainer, t *term) *loop {
 		on: map[int64]map[operator.Ref]struct{}{}, asked: map[int64]map[operator.Ref]struct{}{},
 		streams: map[int64]*stream{}, unplaced: map[operator.Ref]struct{}{}, crowded: newQueue(),
 		out: map[int64][]*sessionv1.Ask{}, outConfirm: map[int64][]*sessionv1.SpanRef{},
-		settled: time.Now().Add(m.cfg.Settle), hold: newHold(), progress: newProgress(),
+		silent: map[string]time.Time{}, settled: time.Now().Add(m.cfg.Settle), hold: newHold(), progress: newProgress(),
 	}
 }
 
@@ -84,8 +86,7 @@ func (l *loop) run(ctx context.Context) {
 	defer l.running.Wait()
 	changes := l.m.view.Subscribe()
 	defer changes.Close()
-	l.everything()
-	nap := time.NewTimer(0)
+	nap := time.NewTimer(longestNap)
 	defer nap.Stop()
 	progress := time.NewTicker(l.m.cfg.ProgressEvery)
 	defer progress.Stop()
@@ -126,6 +127,7 @@ func (l *loop) turn(ctx context.Context) {
 	l.ring(now)
 	l.compareReports()
 	l.holdMassLoss(now)
+	l.showUnreachable(now)
 	for range looksPerTurn {
 		r, ok := l.dirty.pop()
 		if !ok {

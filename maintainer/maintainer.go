@@ -41,6 +41,8 @@ type Maintainer struct {
 	beaten atomic.Int64
 	// evidence is what the standby has found out about a leader whose process is gone; the campaign takes it.
 	evidence chan election.Evidence
+	// stopping: the process stops cleanly.
+	stopping atomic.Bool
 	// killed gets the error of a failpoint: the process must do nothing any more.
 	killed chan error
 }
@@ -76,6 +78,7 @@ func New(cfg Config) (*Maintainer, error) {
 // and resigns. It returns when everything that it started has stopped.
 func (m *Maintainer) Run(ctx context.Context) error {
 	m.started = time.Now()
+	defer context.AfterFunc(ctx, func() { m.stopping.Store(true) })()
 	inner, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
 	g, inner := errgroup.WithContext(inner)

@@ -68,3 +68,9 @@ func (n *memNet) cut(address string, silent bool) {
 		_ = c.Close()
 	}
 }
+
+func (n *memNet) dialled(address string) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.dials[address]
+}

@@ -115,7 +115,7 @@ func (n *node) follow(ctx context.Context) {
 			continue
 		}
 		l, err := record.DecodeLeader(r.Kvs[0].Value)
-		if err != nil || l.Resigned || n.mute {
+		if err != nil || l.Resigned || n.muted() {
 			continue
 		}
 		n.talk(ctx, l.Address)
@@ -156,12 +156,43 @@ func (n *node) talk(ctx context.Context, address string) {
 	}
 }
 
+// silence keeps the node from registering, or lets it.
+func (n *node) silence(yes bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.mute = yes
+	if yes {
+		n.cut()
+	}
+}
+
+func (n *node) muted() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.mute
+}
+
+// obey makes the node carry out what it is asked.
+func (n *node) obey() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.answer = nil
+}
+
+func (n *node) answering() func(*sessionv1.Ask) sessionv1.StageResult_Result {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.answer
+}
+
 // full is a report of everything that runs.
 func (n *node) full() *sessionv1.Report {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	r := &sessionv1.Report{Full: true, Revision: n.session}
-	if resp, err := n.etcd.Client().Get(context.Background(), "x"); err == nil {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second) // a killed process gets no answer
+	defer cancel()
+	if resp, err := n.etcd.Client().Get(ctx, "x"); err == nil {
 		r.Revision = resp.Header.Revision
 	}
 	for ref, token := range n.running {
@@ -205,8 +236,8 @@ func (n *node) hear(ctx context.Context, m *sessionv1.DispatchResponse) {
 		r := operator.Ref{Keyspace: a.GetKeyspace(), ID: span.ID(a.GetMembers()[0].GetSpan())}
 		n.openings[r] = append(n.openings[r], a)
 		n.mu.Unlock()
-		if n.answer != nil {
-			if res := n.answer(a); res != sessionv1.StageResult_RESULT_CLAIMED {
+		if answer := n.answering(); answer != nil {
+			if res := answer(a); res != sessionv1.StageResult_RESULT_CLAIMED {
 				results = append(results, n.result(a, res))
 				continue
 			}

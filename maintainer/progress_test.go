@@ -96,12 +96,12 @@ func TestAnOpeningWaitsForTheProgressWrite(t *testing.T) {
 		m, refs := w.settled(1, "n1")
 		n := w.nodes[0]
 		hold := make(chan struct{})
-		m.points = func(name string) error {
+		m.at(func(name string) error {
 			if name == "maintainer/any/progress/after" {
 				<-hold
 			}
 			return nil
-		}
+		})
 		n.checkpoint(refs[0], 9)
 		time.Sleep(11 * time.Second)
 		if got := w.stored("ks")[refs[0].ID]; got != 9 {

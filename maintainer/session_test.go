@@ -31,7 +31,7 @@ func TestARefusalDoesNotSpin(t *testing.T) {
 			t.Errorf("asked %d times in a minute", asked)
 		}
 		// The view moves on, and so does the leader, at once.
-		n.answer = nil
+		n.obey()
 		w.putSpan(refs[0], w.span(refs[0]).Span)
 		w.owned("ks", 1, 100*time.Millisecond)
 	})
@@ -55,7 +55,7 @@ func TestSilenceIsAskedAgainWithTheSamePlan(t *testing.T) {
 				t.Errorf("the plan was refreshed: %v", a)
 			}
 		}
-		n.answer = nil
+		n.obey()
 		w.owned("ks", 1, 20*time.Second)
 	})
 }
@@ -91,7 +91,7 @@ func TestAFailedOpeningBacksOffAndIsShown(t *testing.T) {
 		if k := m.current().known.span(refs[0]); k.failures != asked || k.retryAt.IsZero() {
 			t.Errorf("known: %+v after %d tries", k, asked)
 		}
-		n.answer = nil
+		n.obey()
 		w.owned("ks", 1, 2*time.Minute)
 		w.eventually("the problem is solved", time.Second, func() string {
 			if m.complains("failing") || m.current().known.span(refs[0]).failures != 0 {
@@ -240,9 +240,8 @@ func TestANodeWithoutAStreamGetsNothing(t *testing.T) {
 	inWorld(t, func(w *world) {
 		m, _ := w.settled(2, "n1", "n2")
 		n := w.nodes[0]
-		n.mute = true
-		n.cut()
-		w.eventually("it is shown as unreachable", time.Second, func() string {
+		n.silence(true)
+		w.eventually("it is shown as unreachable", 4*time.Second, func() string {
 			if !m.complains("unreachable") {
 				return "it is not"
 			}
@@ -256,7 +255,7 @@ func TestANodeWithoutAStreamGetsNothing(t *testing.T) {
 		if got := w.owners("ks"); got["n1"] != 1 {
 			t.Errorf("an unreachable node has lost what it runs: %v", got)
 		}
-		n.mute = false
+		n.silence(false)
 		w.eventually("it is no longer shown", 5*time.Second, func() string {
 			if m.complains("unreachable") {
 				return "it is"

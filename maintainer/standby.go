@@ -103,7 +103,7 @@ func (m *Maintainer) stream(ctx context.Context, leader record.Leader, number in
 				return false, errTermOver
 			}
 			r := m.standbyMessage()
-			if r.GetRevision() == said {
+			if r.GetRevision() == said && !r.GetDraining() {
 				continue
 			}
 			said = r.GetRevision()
@@ -142,6 +142,6 @@ func listen(recv func() (*sessionv1.StandbyResponse, error), instance string, nu
 func (m *Maintainer) standbyMessage() *sessionv1.StandbyRequest {
 	return &sessionv1.StandbyRequest{
 		Cluster: m.cfg.Layout.ClusterName(), Maintainer: m.cfg.Name, Instance: m.instance,
-		Revision: m.view.Revision(),
+		Revision: m.view.Revision(), Draining: m.stopping.Load(),
 	}
 }

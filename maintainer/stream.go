@@ -92,7 +92,7 @@ func (l *loop) streamUp(s *stream) {
 	}
 	l.streams[s.session] = s
 	l.known.updateNode(s.session, func(k *nodeKnown) { k.connected, k.since = true, time.Now() })
-	l.known.solve("unreachable", "", "", s.node)
+	l.noteReach(s.node)
 	l.log.Info("dispatcher registered", zap.String("node", s.node), zap.Int64("session", s.session))
 	l.touch(s.node, s.session)
 }
@@ -106,18 +106,37 @@ func (l *loop) streamDown(s *stream) {
 	l.lostAsks(s.session)
 	l.known.updateNode(s.session, func(k *nodeKnown) { k.connected, k.since = false, time.Now() })
 	l.log.Info("dispatcher stream ended", zap.String("node", s.node), zap.Int64("session", s.session))
-	l.noteUnreachable(s.node)
+	l.noteReach(s.node)
 	l.touch(s.node, s.session)
 }
 
-// noteUnreachable shows a node that is alive in etcd and has no stream.
-func (l *loop) noteUnreachable(node string) {
+// unreachableAfter is how long a node that is alive in etcd may be without a stream before that is shown: after a
+// take-over all of them are for a moment.
+const unreachableAfter = 2 * time.Second
+
+// noteReach follows whether a node that is alive in etcd has a stream.
+func (l *loop) noteReach(node string) {
 	session := l.state.Session(node)
 	if session == 0 || l.streams[session] != nil {
+		delete(l.silent, node)
 		l.known.solve("unreachable", "", "", node)
 		return
 	}
-	l.known.complain(problem{kind: "unreachable", node: node, message: "alive in etcd, but not connected to the leader: its spans run on, new ones wait"})
+	if _, ok := l.silent[node]; !ok {
+		l.silent[node] = time.Now()
+	}
+}
+
+func (l *loop) showUnreachable(now time.Time) {
+	for node, since := range l.silent {
+		if now.Sub(since) < unreachableAfter {
+			continue
+		}
+		l.known.complain(problem{
+			kind: "unreachable", node: node, since: since,
+			message: "alive in etcd, but not connected to the leader: its spans run on, new ones wait",
+		})
+	}
 }
 
 // lostAsks forgets what the session was asked on a stream that is gone, and looks at those spans again.

@@ -41,13 +41,32 @@ type world struct {
 // proc is one maintainer.
 type proc struct {
 	*Maintainer
-	w      *world
-	name   string
-	etcd   *etcdtest.Process
-	stop   context.CancelFunc
-	done   chan struct{}
-	dead   bool
+	w    *world
+	name string
+	etcd *etcdtest.Process
+	stop context.CancelFunc
+	done chan struct{}
+	dead bool
+
+	mu     sync.Mutex
 	points func(name string) error
+}
+
+// at sets what happens at the process's failpoints.
+func (p *proc) at(f func(name string) error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.points = f
+}
+
+func (p *proc) hitting(name string) error {
+	p.mu.Lock()
+	f := p.points
+	p.mu.Unlock()
+	if f == nil {
+		return nil
+	}
+	return f(name)
 }
 
 // inWorld runs a test in a bubble of its own.
@@ -87,12 +106,7 @@ func (w *world) maintainer(name string, change ...func(*Config)) *proc {
 	cfg := Config{
 		Layout: w.layout, Name: name, Advertise: name, Listener: w.net.listen(name), Dial: w.net.dial,
 		Client: p.etcd.Client(), Clock: w.clock, Logger: w.log.Named(name), Version: "test",
-		Failpoints: failpoint.NewHook(func(_ context.Context, name string) error {
-			if p.points != nil {
-				return p.points(name)
-			}
-			return nil
-		}),
+		Failpoints: failpoint.NewHook(func(_ context.Context, name string) error { return p.hitting(name) }),
 	}
 	for _, c := range change {
 		c(&cfg)
