@@ -1,23 +1,21 @@
-// Package etcdx connects to etcd, and sends the transactions that internal/txn describes.
+// Package etcdx is how Spanward talks to etcd: it connects, and it carries out transactions that were described as
+// values.
 //
-// What for: one place that knows what an etcd must be like to be used at all, how batches become transactions within its
-// limits, and what its errors say about what has happened.
+// What for: so that nobody else has to know how etcd is reached, what it cannot do in one transaction, and what an error
+// of it means.
 //
-// What is promised: [Connect] returns a client of an etcd that answers, is new enough and is one cluster, or says what
-// to do. [Run] sends a batch as one transaction, so its outer compares hold for all that it does. [Settle] does not
-// rest until it knows what became of each part. [Chunk] makes batches that etcd takes.
+// Promised: [Connect] returns a client only of an etcd that is reachable, new enough and one cluster, and otherwise a
+// fault that says what to do. [Run] sends a batch of internal/txn once, and [Settle] until its outcome is known: each
+// part done, refused with what was found in its way, or fenced. [Chunk] cuts batches to what one transaction may hold.
 //
-// What is not: that an error means that nothing has happened. Unless it is definite it wraps [ErrUnknown], and then the
-// transaction may even be carried out later. Nothing here decides whether something should be tried once more with
-// newer revisions: compares belong to a plan, and whoever made the plan makes another.
+// Not promised: that a request without an answer was not carried out, or will not be later. The compares of a
+// transaction must keep it from doing harm then.
 //
-// How it is used:
+// How used:
 //
 //	client, err := etcdx.Connect(ctx, etcdx.Config{Endpoints: endpoints})
-//	for _, b := range etcdx.Chunk(outer, parts) {
-//		results, err := etcdx.Settle(ctx, client, lease, b, etcdx.Options{})
-//		// …
-//	}
+//	…
+//	results, err := etcdx.Settle(ctx, client, lease, batch, etcdx.Options{})
 //
-// Who may call it: everything above floor 0, from any goroutine; there is no state here.
+// Who may call it: floor 1 and above, from any goroutine.
 package etcdx
