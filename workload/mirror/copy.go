@@ -23,7 +23,7 @@ func (s *etcdSink) copy(ctx context.Context, r span.Range, src listing, seen fun
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(copiesInFlight)
 	w := &copyWriter{sink: s, group: g}
-	have := listing{c: s.f.c, name: func(key string) (string, bool) {
+	have := listing{kv: s.f.kv, name: func(key string) (string, bool) {
 		_, ok := s.m.back(key)
 		return key, ok
 	}}

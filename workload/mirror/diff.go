@@ -67,7 +67,7 @@ func Diff(ctx context.Context, o DiffOptions) (Report, error) {
 		return Report{}, fault.New(fault.InvalidArgument, "a destination of files cannot be compared").On("dest", o.Settings["dest"]).
 			Fix("replay the files into an etcd")
 	}
-	d := &differ{DiffOptions: o, m: s.mapping, f: fencer{c: o.Dest, keys: newLayout(o.Cluster, o.Keyspace)}}
+	d := &differ{DiffOptions: o, m: s.mapping, f: fencer{kv: o.Dest, keys: newLayout(o.Cluster, o.Keyspace)}}
 	d.report.Examples = []Example{}
 	for _, r := range o.Spans {
 		if err := d.span(ctx, r); err != nil {
@@ -196,8 +196,8 @@ func (d *differ) again(ctx context.Context, p *part) (sourceRev, destRev int64, 
 // compare compares a range at two revisions.
 func (d *differ) compare(ctx context.Context, r span.Range, sourceRev, destRev int64) (Report, error) {
 	var out Report
-	want := listing{c: d.Source, rev: sourceRev, name: d.m.key}
-	have := listing{c: d.Dest, rev: destRev, name: func(key string) (string, bool) {
+	want := listing{kv: d.Source, rev: sourceRev, name: d.m.key}
+	have := listing{kv: d.Dest, rev: destRev, name: func(key string) (string, bool) {
 		_, ok := d.m.back(key)
 		return key, ok
 	}}

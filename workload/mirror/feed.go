@@ -14,7 +14,7 @@ const (
 	// has got to: clientv3 would buffer without a limit.
 	feedBytes = 32 << 20
 	// silence is how long a watch may say nothing, though progress is asked for all the time, before it is given up.
-	silence = 10 * time.Second
+	silence = 5 * progressMost
 	// nextGroups bounds how many groups are taken at once.
 	nextGroups = 4096
 )

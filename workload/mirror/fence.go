@@ -24,7 +24,7 @@ const fenceTries = 100
 // least one sees the other. The greater token takes, the smaller one refuses itself. What is taken is deleted, or cut
 // down to what is outside the range, comparing that it is as it was read.
 type fencer struct {
-	c    *clientv3.Client
+	kv   clientv3.KV
 	keys layout
 }
 
@@ -264,7 +264,7 @@ func (f fencer) list(ctx context.Context) ([]found, int64, error) {
 func (f fencer) get(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
-	r, err := f.c.Get(ctx, key, opts...)
+	r, err := f.kv.Get(ctx, key, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("destination: %w", err)
 	}
@@ -275,7 +275,7 @@ func (f fencer) get(ctx context.Context, key string, opts ...clientv3.OpOption) 
 func (f fencer) txn(ctx context.Context, cmps []clientv3.Cmp, then, otherwise []clientv3.Op) (*clientv3.TxnResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
-	r, err := f.c.Txn(ctx).If(cmps...).Then(then...).Else(otherwise...).Commit()
+	r, err := f.kv.Txn(ctx).If(cmps...).Then(then...).Else(otherwise...).Commit()
 	if err != nil {
 		return nil, fmt.Errorf("destination: %w", err)
 	}

@@ -138,7 +138,7 @@ func (p *pair) put(key, value string, opts ...clientv3.OpOption) int64 {
 	return put(p.t, p.s, key, value, opts...)
 }
 
-func put(t testing.TB, c *clientv3.Client, key, value string, opts ...clientv3.OpOption) int64 {
+func put(t testing.TB, c clientv3.KV, key, value string, opts ...clientv3.OpOption) int64 {
 	t.Helper()
 	r, err := c.Put(t.Context(), key, value, opts...)
 	if err != nil {
@@ -147,7 +147,7 @@ func put(t testing.TB, c *clientv3.Client, key, value string, opts ...clientv3.O
 	return r.Header.Revision
 }
 
-func del(t testing.TB, c *clientv3.Client, key string, opts ...clientv3.OpOption) int64 {
+func del(t testing.TB, c clientv3.KV, key string, opts ...clientv3.OpOption) int64 {
 	t.Helper()
 	r, err := c.Delete(t.Context(), key, opts...)
 	if err != nil {
@@ -157,7 +157,7 @@ func del(t testing.TB, c *clientv3.Client, key string, opts ...clientv3.OpOption
 }
 
 // data is everything that is not a mirror's own.
-func data(t testing.TB, c *clientv3.Client) map[string]string {
+func data(t testing.TB, c clientv3.KV) map[string]string {
 	t.Helper()
 	r, err := c.Get(t.Context(), "\x00", clientv3.WithFromKey())
 	if err != nil {

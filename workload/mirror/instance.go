@@ -199,7 +199,7 @@ func (in *instance) copy(ctx context.Context, r span.Range, rev int64) (leased b
 	report := func() { n, t := copied, total; in.copying(&n, &t) }
 	report()
 	last := time.Now()
-	src := listing{c: in.src.c, rev: rev, name: in.m.key}
+	src := listing{kv: in.src.c, rev: rev, name: in.m.key}
 	err = in.write(func() error {
 		return in.sink.copy(ctx, r, src, func(it item) {
 			copied++

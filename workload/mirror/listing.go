@@ -22,7 +22,7 @@ const (
 
 // A listing reads a range of an etcd, sorted, in pages.
 type listing struct {
-	c *clientv3.Client
+	kv clientv3.KV
 	// rev is the revision to read at; 0 reads every page as it then is.
 	rev int64
 	// name gives the key under which an item takes part in a comparison, and false to leave it out.
@@ -95,7 +95,7 @@ func (l listing) page(ctx context.Context, r span.Range, limit int64) (*clientv3
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
 	key, end := bounds(r)
-	resp, err := l.c.Get(ctx, key, clientv3.WithRange(end), clientv3.WithLimit(limit), clientv3.WithRev(l.rev))
+	resp, err := l.kv.Get(ctx, key, clientv3.WithRange(end), clientv3.WithLimit(limit), clientv3.WithRev(l.rev))
 	if err != nil {
 		return nil, fmt.Errorf("list: %w", err)
 	}

@@ -88,7 +88,7 @@ func (w *Workload) attach(ctx context.Context, in *instance, t dispatcher.Task, 
 		ID: segmentID(t.Token), Token: t.Token, Range: t.Range, Source: cluster, Span: string(t.Span), Node: t.Node,
 	}
 	if s.dir != "" {
-		in.sink, err = openFile(s.dir, own, t.From.Known)
+		in.sink, err = openFile(ctx, fileConfig{dir: s.dir, name: t.Cluster + "." + t.Keyspace, own: own, resume: t.From.Known, m: s.mapping})
 		return err
 	}
 	return w.attachEtcd(ctx, in, t, s, own)
@@ -101,7 +101,7 @@ func (w *Workload) attachEtcd(ctx context.Context, in *instance, t dispatcher.Ta
 	}
 	freeSource := in.free
 	in.free = func() { free(); freeSource() }
-	f := fencer{c: dst.c, keys: newLayout(t.Cluster, t.Keyspace)}
+	f := fencer{kv: dst.c, keys: newLayout(t.Cluster, t.Keyspace)}
 	if s.leases {
 		in.leases = newLeaseCopier(in.src.c, dst.c)
 	}
@@ -128,7 +128,7 @@ func sameEtcd(ctx context.Context, src *source, f fencer, own segment, rev int64
 	if refused == nil {
 		return nil
 	}
-	r, err := fencer{c: src.c}.get(ctx, f.keys.fence(own.ID))
+	r, err := fencer{kv: src.c}.get(ctx, f.keys.fence(own.ID))
 	if err != nil {
 		return fmt.Errorf("find out whether source and destination are one etcd: %w", err)
 	}

@@ -79,7 +79,7 @@ func (w *world) run() {
 // workload is one more process.
 func (w *world) workload() *Workload {
 	wl, err := New(Config{Log: zap.NewNop(), Connect: func(_ context.Context, e Etcd) (*clientv3.Client, error) {
-		if e.Endpoints[0] == "http://src" {
+		if e.Setting == "source" {
 			return w.src.Process().Client(), nil
 		}
 		c := w.dst.Process().Client()
@@ -102,7 +102,7 @@ func (w *world) openAll(wl *Workload, ranges []span.Range, from func(span.Range)
 			w.token++
 			task := dispatcher.Task{
 				Cluster: "c", Keyspace: "ks", Span: "1-1.0", Range: r, Token: w.token,
-				Settings: map[string]string{"source": "src", "dest": "dst"},
+				Settings: map[string]string{"source": "src:1", "dest": "dst:1"},
 			}
 			if from != nil {
 				task.From = from(r)

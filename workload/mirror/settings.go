@@ -2,7 +2,7 @@ package mirror
 
 import (
 	"maps"
-	"net/url"
+	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,6 +20,9 @@ type Auth struct {
 
 // Etcd is an etcd to connect to.
 type Etcd struct {
+	// Setting is what users call it: source or dest.
+	Setting string
+	// Endpoints are as they were typed, sorted.
 	Endpoints []string
 	Auth
 }
@@ -88,7 +91,7 @@ func parse(set map[string]string, source, dest Auth) (settings, error) {
 			return settings{}, invalid(name, set[name], "is not a setting of mirror").Fix("use %s", strings.Join(known, ", "))
 		}
 	}
-	s := settings{source: Etcd{Auth: access(set, "source-", source)}, dest: Etcd{Auth: access(set, "dest-", dest)}}
+	s := settings{source: Etcd{Setting: "source", Auth: access(set, "source-", source)}, dest: Etcd{Setting: "dest", Auth: access(set, "dest-", dest)}}
 	var err error
 	if s.source.Endpoints, err = endpoints("source", set["source"]); err != nil {
 		return s, err
@@ -166,31 +169,38 @@ func endpoints(field, text string) ([]string, error) {
 	}
 	var out []string
 	for e := range strings.SplitSeq(text, ",") {
-		e = strings.TrimSpace(e)
-		if !strings.Contains(e, "://") {
-			e = "http://" + e
+		e = strings.TrimSuffix(strings.TrimSpace(e), "/")
+		if !isEndpoint(e) {
+			return nil, invalid(field, text, "has something that is not the address of an etcd").
+				Fix("write http://HOST:PORT or https://HOST:PORT, separated by commas")
 		}
-		u, err := url.Parse(e)
-		if err != nil || u.Host == "" && !strings.HasPrefix(u.Scheme, "unix") || !slices.Contains(schemes, u.Scheme) || strings.Trim(u.Path, "/") != "" {
-			return nil, invalid(field, text, "has something that is not the URL of an etcd").Fix("write http://HOST:PORT or https://HOST:PORT, separated by commas")
-		}
-		out = append(out, strings.TrimSuffix(e, "/"))
+		out = append(out, e)
 	}
 	slices.Sort(out)
 	return slices.Compact(out), nil
 }
 
-var schemes = []string{"http", "https", "unix", "unixs"}
+func isEndpoint(e string) bool {
+	scheme, host, ok := strings.Cut(e, "://")
+	if !ok {
+		scheme, host = "http", e
+	}
+	name, port, err := net.SplitHostPort(host)
+	return (scheme == "http" || scheme == "https") && err == nil && name != "" && port != "" && !strings.ContainsAny(host, "/?#@ ")
+}
 
 // shareEndpoint compares host and port: http and https of one port are one server.
 func shareEndpoint(a, b []string) bool {
-	host := func(e string) string {
-		_, h, _ := strings.Cut(e, "://")
-		return strings.Replace(h, "localhost:", "127.0.0.1:", 1)
-	}
 	return slices.ContainsFunc(a, func(x string) bool {
-		return slices.ContainsFunc(b, func(y string) bool { return host(x) == host(y) })
+		return slices.ContainsFunc(b, func(y string) bool { return hostPort(x) == hostPort(y) })
 	})
+}
+
+func hostPort(e string) string {
+	if _, after, ok := strings.Cut(e, "://"); ok {
+		e = after
+	}
+	return strings.Replace(strings.ToLower(e), "localhost:", "127.0.0.1:", 1)
 }
 
 func invalid(field, value, format string, args ...any) *fault.Error {

@@ -19,6 +19,7 @@ const (
 	progressEvery = 250 * time.Millisecond
 	// progressPerWatch stretches that when many spans share a stream, since every answer goes to all of them.
 	progressPerWatch = 500 * time.Microsecond
+	progressMost     = time.Second
 	// aloneBehind is from how many revisions on a watch catches up on a stream of its own: etcd answers for a stream
 	// only when all its watches are up to date.
 	aloneBehind = 2000
@@ -112,7 +113,7 @@ func (s *source) run(ctx context.Context) {
 	s.ask(ctx, func() (string, time.Duration) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		pause := max(progressEvery, time.Duration(s.watches)*progressPerWatch)
+		pause := max(progressEvery, min(progressMost, time.Duration(s.watches)*progressPerWatch))
 		if s.watches == 0 {
 			return "", pause
 		}
