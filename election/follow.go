@@ -18,7 +18,7 @@ const (
 	// rereadInterval bounds how long a watch that has silently died goes unnoticed.
 	rereadInterval = 3 * time.Second
 	// The pauses between attempts while etcd does not answer.
-	firstPause = 20 * time.Millisecond
+	firstPause   = 20 * time.Millisecond
 	longestPause = 500 * time.Millisecond
 )
 

@@ -3,6 +3,7 @@ package leases
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -80,13 +81,10 @@ func (s *Session) renew(ctx context.Context) error {
 func (s *Session) round(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	answers := make(chan error, maxTries)
+	var tries sync.WaitGroup
+	defer tries.Wait()
+	defer cancel()
 	flying := 0
-	defer func() {
-		cancel()
-		for ; flying > 0; flying-- {
-			_ = <-answers // it only had to end
-		}
-	}()
 	next := time.NewTimer(0)
 	defer next.Stop()
 	for {
@@ -94,7 +92,7 @@ func (s *Session) round(ctx context.Context) error {
 		case <-next.C:
 			if flying < maxTries {
 				flying++
-				go func() { answers <- s.try(ctx) }()
+				tries.Go(func() { answers <- s.try(ctx) })
 			}
 			next.Reset(s.cfg.TryTimeout / maxTries)
 		case err := <-answers:
