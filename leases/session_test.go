@@ -3,6 +3,7 @@ package leases_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -192,6 +193,28 @@ func TestSendTimeCountsNotReceiveTime(t *testing.T) {
 				t.Fatalf("%v left after an answer that took %v", left, late)
 			}
 		}
+		s.mustAct(t)
+	})
+}
+
+// Attempts that hang must make way for others.
+func TestHungAttemptsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		etcd := etcdtest.StartBubble(t)
+		s := start(t, etcd, leases.Config{})
+		time.Sleep(time.Minute)
+		var mu sync.Mutex
+		hung := 0
+		s.process.Inject(func(c etcdtest.Call) etcdtest.Fault {
+			mu.Lock()
+			defer mu.Unlock()
+			if c.Method == "LeaseKeepAlive" && hung < 6 {
+				hung++
+				return etcdtest.Fault{Delay: time.Hour}
+			}
+			return etcdtest.Fault{}
+		})
+		time.Sleep(time.Minute)
 		s.mustAct(t)
 	})
 }
