@@ -233,6 +233,7 @@ func TestListingIsWholeOrBeginsAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type stream = grpc.ServerStreamingServer[controlv1.ListSpansResponse]
 		c := newCluster(t)
+		slow := 0
 		c.add("m1", &maintainer{list: []func(stream) error{
 			func(s stream) error {
 				_ = send("a")(s)
@@ -243,6 +244,7 @@ func TestListingIsWholeOrBeginsAgain(t *testing.T) {
 				return hang(s.Context())
 			},
 			func(s stream) error { // slow, but it goes on
+				slow++
 				for _, id := range []string{"a", "b", "c"} {
 					time.Sleep(9 * time.Second)
 					if err := send(id)(s); err != nil {
@@ -262,6 +264,9 @@ func TestListingIsWholeOrBeginsAgain(t *testing.T) {
 		}
 		if diff := cmp.Diff([]string{"a", "b", "c"}, ids); diff != "" {
 			t.Error(diff)
+		}
+		if slow != 1 {
+			t.Errorf("a listing that was slow and went on was asked for %d times", slow)
 		}
 	})
 }

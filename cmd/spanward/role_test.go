@@ -58,7 +58,8 @@ func TestRoleUsage(t *testing.T) {
 	}
 }
 
-func TestFailpointsAreRefusedWithoutTheTag(t *testing.T) {
+// Without the tag the variable is refused, and with it what it says.
+func TestFailpointsThatCannotActAreRefused(t *testing.T) {
 	var stderr lockedBuffer
 	a := newApp(strings.NewReader(""), io.Discard, &stderr, func(name string) (string, bool) { return "x=exit", name == "SPANWARD_FAILPOINTS" })
 	if code := a.run(t.Context(), []string{"maintainer", "--name", "m1"}); code != 2 {

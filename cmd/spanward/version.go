@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/spanward/spanward/internal/failpoint"
 	"github.com/spanward/spanward/internal/output"
 )
 
@@ -27,7 +28,7 @@ func (a *app) newVersion() *cobra.Command {
 
 // ownVersion is what the build knows about itself.
 func ownVersion() output.Version {
-	v := output.Version{Version: version, Go: runtime.Version()}
+	v := output.Version{Version: version, Go: runtime.Version(), Failpoints: failpoint.Enabled}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return v
