@@ -58,6 +58,12 @@ func tooLarge(err error) bool {
 		strings.Contains(text, "too many operations")
 }
 
+// largeAnswer recognises that etcd's answer, not a request, exceeded what gRPC lets through.
+func largeAnswer(err error) bool {
+	_, own := fault.As(err)
+	return !own && strings.Contains(err.Error(), "message larger than max")
+}
+
 func isCompacted(err error) bool {
 	return errors.Is(err, errCompacted) || errors.Is(err, rpctypes.ErrCompacted) || errors.Is(err, rpctypes.ErrGRPCCompacted)
 }

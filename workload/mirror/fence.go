@@ -205,7 +205,7 @@ func (t *takeover) replacement(own segment, left []segment, taken []found) ([]cl
 // freshID names what own leaves of a segment: the digits of its token and of own's, and a number.
 func (t *takeover) freshID(of string) string {
 	for n := 1; ; n++ {
-		id := fmt.Sprintf("%s-%s-%d", of[:min(len(of), idBytes)], t.own.ID, n)
+		id := fmt.Sprintf("%s-%s-%d", of[:min(len(of), idBytes)], t.own.ID, n) // stays short however often it is cut
 		if !t.used[id] {
 			t.used[id] = true
 			return id
@@ -216,7 +216,9 @@ func (t *takeover) freshID(of string) string {
 // idBytes is the length of the id of a segment that an owner has put: sixteen hexadecimal digits of its token.
 const idBytes = 16
 
-func segmentID(token uint64) string { return fmt.Sprintf("%0*x", idBytes, token) }
+// segmentID names the segment of an owner. The token alone would not do: it is the revision of a claim, and one
+// transaction claims many spans, so neighbours that a node opens together have one token.
+func segmentID(token uint64, id string) string { return fmt.Sprintf("%0*x-%s", idBytes, token, id) }
 
 // settle makes sure that no transaction that compares a former revision of the fence can land any more: whatever was
 // unanswered has happened or never will. It returns the segment as stored, and the fence's new revision.

@@ -16,7 +16,8 @@ import (
 )
 
 func ownOf(token uint64, r span.Range) segment {
-	return segment{ID: segmentID(token), Token: token, Range: r, Source: 7, Span: fmt.Sprint("s", token), Node: "n"}
+	name := fmt.Sprint("s", token)
+	return segment{ID: segmentID(token, name), Token: token, Range: r, Source: 7, Span: name, Node: "n"}
 }
 
 func newFencer(t testing.TB) fencer {
@@ -34,6 +35,30 @@ func (f fencer) sink(t testing.TB, s segment, resume bool) *etcdSink {
 
 func one(rev int64, key, value string) []group {
 	return []group{{rev: rev, changes: []change{{key: key, value: []byte(value), put: true}}}}
+}
+
+// One transaction claims many spans, so a node opens neighbours with one token, all at once. They do not disturb each
+// other.
+func TestNeighboursWithOneToken(t *testing.T) {
+	f := newFencer(t)
+	var g errgroup.Group
+	for i := range 8 {
+		own := segment{
+			ID: segmentID(7, fmt.Sprint("s", i)), Token: 7, Source: 7, Span: fmt.Sprint("s", i), Node: "n",
+			Range: span.Range{Start: fmt.Sprint(i), End: fmt.Sprint(i + 1)},
+		}
+		g.Go(func() error {
+			seg, rev, err := f.open(t.Context(), own, false)
+			if err != nil {
+				return fmt.Errorf("open %v: %w", own.Range, err)
+			}
+			s := &etcdSink{f: f, seg: seg, rev: rev, ops: batchOps, bytes: batchBytes}
+			return s.apply(t.Context(), one(5, own.Range.Start+"k", "v"))
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // However the new range lies over the old one: the old owner can write nothing any more, not even outside of it, and

@@ -18,7 +18,7 @@ func (in *instance) follow(ctx, hard context.Context, head int64) error {
 	in.pos = from
 	in.reached(from, in.current(from, head))
 	watching, cancel := context.WithCancel(ctx)
-	w := in.src.watch(watching, in.watched(), from, head-from > aloneBehind)
+	w := in.src.watch(watching, in.watched(), from, head-from > aloneBehind, in.fragments)
 	f := newFeed(in.m, parts, w.shared)
 	received := make(chan error, 1)
 	go func() { received <- f.receive(watching, w.ch) }()
@@ -26,6 +26,7 @@ func (in *instance) follow(ctx, hard context.Context, head int64) error {
 	cancel()
 	<-received
 	w.leave(errors.Is(err, errStalled))
+	in.fragments = in.fragments || largeAnswer(err)
 	return err
 }
 

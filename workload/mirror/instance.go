@@ -50,6 +50,8 @@ type instance struct {
 	freed  bool
 	stored time.Time
 	looked time.Time // when the source's head was asked for
+	// fragments says that a response of the watch was too large in one piece.
+	fragments bool
 }
 
 // start runs the instance until it is stopped.

@@ -71,7 +71,7 @@ func TestAbsorbKeepsEveryKey(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var all []segment
 		for token := uint64(1); token < 6; token++ {
-			own := segment{ID: segmentID(token), Token: token, Range: genRange(t, "own")}
+			own := segment{ID: segmentID(token, "s"), Token: token, Range: genRange(t, "own")}
 			revs, tokens := look(all, keys)
 			taken := overlapping(all, own.Range, own.ID)
 			all = slices.DeleteFunc(all, func(s segment) bool { return s.Range.Overlaps(own.Range) })
