@@ -122,20 +122,23 @@ func Remove(l keys.Layout, s Span, c Claim, now time.Time) txn.Part {
 
 // AbortOpening gives an opening up after nothing of it runs any more. Where the record names the actor as the
 // owner, which had opened again, nobody owns the span afterwards: its old instance is closed, too.
+//
+// The record is rewritten even if nothing in it changes. Otherwise the claim's own compares would hold again, and a
+// second sending of it that was on its way for long could land now, and claim the span for nobody.
 func AbortOpening(l keys.Layout, s Span, c Claim, me Identity) txn.Part {
 	claim := l.Operator(s.Keyspace, s.ID)
-	p := txn.Part{
-		If:   []txn.Cmp{txn.At(claim, c.Mod)},
-		Then: []txn.Op{txn.Delete(claim)},
+	next := s.Span
+	if me.Owns(s.Span) {
+		next.Owner = record.Owner{}
+	}
+	return txn.Part{
+		If: claimed(l, s, c.Mod),
+		Then: []txn.Op{
+			txn.Delete(claim),
+			txn.Put(l.Span(s.Keyspace, s.ID), record.EncodeSpan(next)),
+		},
 		Mine: func(f txn.Found) bool { return f[claim].Mod != c.Mod },
 	}
-	if me.Owns(s.Span) {
-		next := s.Span
-		next.Owner = record.Owner{}
-		p.If = claimed(l, s, c.Mod)
-		p.Then = append(p.Then, txn.Put(l.Span(s.Keyspace, s.ID), record.EncodeSpan(next)))
-	}
-	return p
 }
 
 // HandBack makes a closed span ownerless without an operator: a clean stop, or an instance that could not go on.

@@ -47,6 +47,7 @@ type Cluster struct {
 	bin       string
 	o         Options
 	processes map[string]*Process
+	all       []*Process
 	started   int
 }
 
@@ -162,6 +163,7 @@ func (c *Cluster) run(name string, args []string, wait bool) *Process {
 		p.ready(ready, 30*time.Second)
 	}
 	c.processes[name] = p
+	c.all = append(c.all, p)
 	return p
 }
 

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/spanward/spanward/leases"
 )
 
 // Process is one running program.
@@ -21,6 +23,9 @@ type Process struct {
 	Address string
 	// Started is when it was started; for reports.
 	Started time.Time
+
+	// diedAt is the reading of CLOCK_BOOTTIME when it was known to be gone.
+	diedAt int64
 
 	tb   testing.TB
 	cmd  *exec.Cmd
@@ -46,6 +51,7 @@ func start(tb testing.TB, bin, dir, name string, env []string, args ...string) *
 	}
 	go func() {
 		p.err = p.cmd.Wait()
+		p.diedAt = leases.Boottime().Nanoseconds()
 		close(p.done)
 	}()
 	tb.Cleanup(p.end)

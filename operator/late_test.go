@@ -1,0 +1,60 @@
+package operator_test
+
+import (
+	"testing"
+
+	"github.com/spanward/spanward/internal/record"
+	"github.com/spanward/spanward/internal/txn"
+	"github.com/spanward/spanward/operator"
+)
+
+// A transaction that was sent twice may land again much later. A claim that does so after its opening was given up
+// would claim the span for nobody: its session lives, so nobody may take it away, and no actor knows of it.
+func TestLateClaimIsRefused(t *testing.T) {
+	w := newWorld(t)
+	n := w.start("n1")
+	r := operator.Ref{Keyspace: ks, ID: "s"}
+	w.add(r)
+	w.next(r, "n1")
+	claim := n.spans[r].send.Part
+	w.deliver(n, r, false)
+	w.openFailed(n, r, "disk")
+	w.deliver(n, r, false)
+	if w.claim(r) != nil {
+		t.Fatal("the claim was not given up")
+	}
+	if res := w.apply(n.lease, nil, claim); res.Outcome == txn.Done {
+		t.Fatalf("the second copy of the claim landed: %+v", w.claim(r))
+	}
+}
+
+// Every transaction that changes a span falsifies its own compares, so that a second copy is refused.
+func TestTransactionsLandOnce(t *testing.T) {
+	w := newWorld(t)
+	r := operator.Ref{Keyspace: ks, ID: "s"}
+	w.add(r)
+	s, _ := w.span(r)
+	me := operator.Identity{Node: "n1", Session: 5}
+	owned := s
+	owned.Owner = record.Owner{Node: "n1", Session: 5, Token: 6}
+	owned.Intent = &record.Intent{Operator: "1-1", Kind: record.KindMove, To: "n2", Spans: []string{"s"}}
+	c := operator.Claim{Claim: record.Claim{Stage: record.StageClosing, Node: "n1", Session: 5}, Mod: 9}
+	for name, p := range map[string]txn.Part{
+		"accept":    operator.Accept(w.l, s, owned.Intent),
+		"end":       operator.End(w.l, owned, record.OutcomeFailed, "", epoch),
+		"claim":     operator.ClaimSpan(w.l, s, c.Claim),
+		"commit":    operator.Commit(w.l, owned, c, owned.Owner, record.At(1), epoch),
+		"hand off":  operator.HandOff(w.l, owned, c, record.At(1), epoch),
+		"remove":    operator.Remove(w.l, owned, c, epoch),
+		"abort":     operator.AbortOpening(w.l, s, c, me),
+		"hand back": operator.HandBack(w.l, owned, record.At(1)),
+		"drop":      operator.DropClaim(w.l, r, c, 0),
+		"drop own":  operator.DropOwn(w.l, s, c),
+		"progress":  operator.PutProgress(w.l, ks, 1, record.Progress{"s": 1}, 3),
+		"new span":  operator.PutNewSpan(w.l, s),
+	} {
+		if !p.Once() {
+			t.Errorf("%s can land twice", name)
+		}
+	}
+}
