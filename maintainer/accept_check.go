@@ -115,8 +115,9 @@ func checkState(ks *view.Keyspace, fits ...record.KeyspaceState) error {
 		return f.Fix("wait until it is running; if whoever creates it has stopped, repeat that command with its --request-id")
 	case record.KeyspacePaused:
 		return f.Fix("resume it first")
+	default:
+		return f.Fix("create another one")
 	}
-	return f.Fix("create another one")
 }
 
 func rangesOf(s *view.State, keyspace string) []span.Range {

@@ -161,7 +161,7 @@ func (c *control) sameCluster(name string) error {
 func (c *control) underTerm(ctx context.Context, t *term, serve func(context.Context, *term) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(t.over, cancel)()
+	defer context.AfterFunc(t.over, cancel)() //nolint:contextcheck // the end of the term ends the call as well
 	// Never decide on a view older than the term: what the leader before has accepted would be missing.
 	err := c.await(ctx, t.number)
 	if err == nil {

@@ -44,7 +44,7 @@ func (c *control) route(
 	}
 	nameRequest(q)
 	for until := time.Now().Add(electionWait); ; {
-		err, again := c.try(ctx, serve, forward)
+		again, err := c.try(ctx, serve, forward)
 		if !again || time.Now().After(until) || !pause(ctx, electionPoll) {
 			return err
 		}
@@ -54,24 +54,24 @@ func (c *control) route(
 // try says whether another try may find another leader.
 func (c *control) try(
 	ctx context.Context, serve func(context.Context, *term) error, forward func(context.Context, controlv1.ControlClient) error,
-) (err error, again bool) { //nolint:revive // the error is the answer, the other only about it
+) (again bool, err error) {
 	if t := c.current(); t != nil {
 		err := c.underTerm(ctx, t, serve)
-		return err, elsewhere(err, fault.NotLeader)
+		return elsewhere(err, fault.NotLeader), err
 	}
 	address := c.leader()
 	switch {
 	case address == "":
-		return nobodyLeads("nobody leads at the moment"), true
+		return true, nobodyLeads("nobody leads at the moment")
 	case address == c.address:
-		return nobodyLeads("this maintainer has just been elected and is not ready"), true
+		return true, nobodyLeads("this maintainer has just been elected and is not ready")
 	case forwarded(ctx):
-		return fault.New(fault.NotLeader, "this maintainer does not lead").Fix("ask %s", address), false
+		return false, fault.New(fault.NotLeader, "this maintainer does not lead").Fix("ask %s", address)
 	}
 	err = c.peers.call(address, func(leader controlv1.ControlClient) error {
 		return forward(metadata.AppendToOutgoingContext(ctx, forwardedBy, c.name), leader)
 	})
-	return err, elsewhere(err, fault.NotLeader, fault.Unavailable)
+	return elsewhere(err, fault.NotLeader, fault.Unavailable), err
 }
 
 func nobodyLeads(text string) error {
