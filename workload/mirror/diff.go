@@ -132,7 +132,7 @@ func (d *differ) stored(ctx context.Context, r span.Range) ([]part, int64, error
 		if err != nil {
 			return nil, 0, err
 		}
-		parts := partsOf(all, r)
+		parts := partsOf(all, r, d.m)
 		missing := holes(parts, r)
 		if len(missing) == 0 {
 			return parts, rev, nil
@@ -144,10 +144,13 @@ func (d *differ) stored(ctx context.Context, r span.Range) ([]part, int64, error
 	}
 }
 
-// partsOf collects what all segments say about a range.
-func partsOf(all []found, r span.Range) []part {
+// partsOf collects what all segments with these names of keys say about a range.
+func partsOf(all []found, r span.Range, m mapping) []part {
 	var parts []part
 	for _, s := range all {
+		if s.Mapping != m {
+			continue
+		}
 		parts = append(parts, clipParts(s.effective(), r)...)
 	}
 	return segment{Parts: parts}.effective()

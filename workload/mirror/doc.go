@@ -34,6 +34,7 @@
 //   - With leases=copy, keys end at the destination if no dispatcher renews their leases for a TTL. A span that ever had a
 //     leased key is compared in full whenever it is opened.
 //   - The source must keep its history for as long as listing a span takes, or the copy starts again.
+//   - A keyspace that gets another dest-prefix is copied there; what lies under the old one stays.
 //   - A source that went back in revisions, or is another etcd cluster, is refused: reconciling with an empty etcd by
 //     mistake would delete everything.
 //

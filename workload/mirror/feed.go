@@ -50,13 +50,12 @@ func newFeed(m mapping, parts []part, shared bool) *feed {
 }
 
 // receive takes everything from the watch until it ends, which next says after the last entry.
-func (f *feed) receive(ctx context.Context, ch clientv3.WatchChan) error {
+func (f *feed) receive(ctx context.Context, ch clientv3.WatchChan) {
 	err := f.drain(ctx, ch)
 	f.mu.Lock()
 	f.err = err
 	f.mu.Unlock()
 	f.signal()
-	return err
 }
 
 func (f *feed) drain(ctx context.Context, ch clientv3.WatchChan) error {

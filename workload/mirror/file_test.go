@@ -73,8 +73,10 @@ func TestFilesHoldEveryChange(t *testing.T) {
 	p.caughtUp(r)
 	at := closed(t, in)
 	want := []line{
-		{3, false, opPut, []byte("a\x00"), []byte("\xff")}, {3, true, opPut, []byte("b"), []byte("1")},
-		{4, false, opPut, []byte("c"), []byte("1")}, {4, true, opDelete, []byte("b"), []byte{}},
+		{3, false, opPut, []byte("a\x00"), []byte("\xff")},
+		{3, true, opPut, []byte("b"), []byte("1")},
+		{4, false, opPut, []byte("c"), []byte("1")},
+		{4, true, opDelete, []byte("b"), []byte{}},
 		{5, true, opPut, []byte("c"), []byte("2")},
 	}
 	if d := cmp.Diff(want, lines(t, dir, "1-1.0-1.jsonl")); d != "" {

@@ -20,8 +20,11 @@ func (in *instance) follow(ctx, hard context.Context, head int64) error {
 	watching, cancel := context.WithCancel(ctx)
 	w := in.src.watch(watching, in.watched(), from, head-from > aloneBehind, in.fragments)
 	f := newFeed(in.m, parts, w.shared)
-	received := make(chan error, 1)
-	go func() { received <- f.receive(watching, w.ch) }()
+	received := make(chan struct{})
+	go func() {
+		defer close(received)
+		f.receive(watching, w.ch)
+	}()
 	err := in.consume(ctx, hard, f, w.shared)
 	cancel()
 	<-received

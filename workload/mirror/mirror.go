@@ -85,7 +85,7 @@ func (w *Workload) attach(ctx context.Context, in *instance, t dispatcher.Task, 
 		return otherSource("the span is at revision %d and the source only at %d: it was restored from a backup", t.From.At, head)
 	}
 	own := segment{
-		ID: segmentID(t.Token, string(t.Span)), Token: t.Token, Range: t.Range, Source: cluster, Span: string(t.Span), Node: t.Node,
+		ID: segmentID(t.Token, string(t.Span)), Token: t.Token, Range: t.Range, Mapping: s.mapping, Source: cluster, Span: string(t.Span), Node: t.Node,
 	}
 	if s.dir != "" {
 		in.sink, err = openFile(ctx, fileConfig{dir: s.dir, name: t.Cluster + "." + t.Keyspace, own: own, resume: t.From.Known, m: s.mapping})

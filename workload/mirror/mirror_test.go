@@ -161,6 +161,14 @@ func TestPrefixesAreRewritten(t *testing.T) {
 	p.put("apple", "1")
 	p.caughtUp(r)
 	sameData(t, map[string]string{"copy:a": "1", "copy:b": "1", "unrelated": "1"}, data(t, p.d))
+
+	// Another prefix is another place, whatever was copied to the first one.
+	p.set["dest-prefix"] = "second/"
+	_, now := p.start(all, r.last.Checkpoint)
+	p.caughtUp(now)
+	if d := data(t, p.d); d["second/a"] != "1" || d["second/b"] != "1" {
+		t.Errorf("not copied to the new prefix: %v", d)
+	}
 }
 
 func TestValueThatCannotFitNamesTheKey(t *testing.T) {

@@ -299,7 +299,7 @@ func (k flakyKV) Txn(ctx context.Context) clientv3.Txn {
 }
 
 type flakyTxn struct {
-	ctx context.Context
+	ctx context.Context //nolint:containedctx // clientv3 begins a transaction with a context and commits it without
 	txn clientv3.Txn
 	*flaky
 }

@@ -27,6 +27,8 @@ type segment struct {
 	At    int64
 	// Sealed is the token of a newer owner that is taking the range over; 0 if there is none.
 	Sealed uint64
+	// Mapping is how the keys are named at the destination. Parts of another mapping are elsewhere, and no help.
+	Mapping mapping
 	// Source is the cluster id of the source that the revisions are of.
 	Source uint64
 	// Leased says that destination keys may hang on leases, which can take them away while nobody keeps them alive.
@@ -125,8 +127,10 @@ func absorb(own segment, taken []segment) (segment, []segment) {
 	var left []segment
 	for _, s := range taken {
 		eff := s.effective()
-		own.Parts = append(own.Parts, clipParts(eff, own.Range)...)
-		own.Leased = own.Leased || s.Leased
+		if s.Mapping == own.Mapping {
+			own.Parts = append(own.Parts, clipParts(eff, own.Range)...)
+			own.Leased = own.Leased || s.Leased
+		}
 		for _, r := range span.Subtract(s.Range, []span.Range{own.Range}) {
 			rest := s
 			rest.Range, rest.Parts, rest.At, rest.Sealed = r, clipParts(eff, r), 0, 0

@@ -139,7 +139,7 @@ func (s *source) ask(ctx context.Context, next func() (string, time.Duration)) {
 			continue
 		}
 		asking, cancel := context.WithTimeout(onStream(ctx, name), pause)
-		_ = s.c.Watcher.RequestProgress(asking) // a stream that cannot be asked is found silent by its watches
+		_ = s.c.RequestProgress(asking) // a stream that cannot be asked is found silent by its watches
 		cancel()
 	}
 }

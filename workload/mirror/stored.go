@@ -43,6 +43,8 @@ type wireSegment struct {
 	Parts  []wirePart `json:"parts"`
 	At     int64      `json:"at,omitempty"` // in files only
 	Sealed uint64     `json:"sealed,omitempty"`
+	Strip  string     `json:"source_prefix"`
+	Prefix string     `json:"dest_prefix"`
 	Source string     `json:"source"`
 	Leased bool       `json:"leased,omitempty"`
 	Span   string     `json:"span"`
@@ -58,6 +60,7 @@ type wirePart struct {
 func (s segment) wire() wireSegment {
 	w := wireSegment{
 		Token: s.Token, Start: span.EscapeKey(s.Range.Start), End: span.EscapeKey(s.Range.End), Parts: []wirePart{},
+		Strip: span.EscapeKey(s.Mapping.strip), Prefix: span.EscapeKey(s.Mapping.prepend),
 		Sealed: s.Sealed, Source: strconv.FormatUint(s.Source, 16), Leased: s.Leased, Span: s.Span, Node: s.Node,
 	}
 	for _, p := range s.Parts {
@@ -70,6 +73,12 @@ func (w wireSegment) segment(id string) (segment, error) {
 	s := segment{ID: id, Token: w.Token, At: w.At, Sealed: w.Sealed, Leased: w.Leased, Span: w.Span, Node: w.Node}
 	var err error
 	if s.Range, err = parseBounds(w.Start, w.End); err != nil {
+		return s, err
+	}
+	if s.Mapping.strip, err = span.ParseKey(w.Strip); err != nil {
+		return s, err
+	}
+	if s.Mapping.prepend, err = span.ParseKey(w.Prefix); err != nil {
 		return s, err
 	}
 	if s.Source, err = strconv.ParseUint(w.Source, 16, 64); err != nil {

@@ -142,7 +142,7 @@ func TestLeasesAreCopied(t *testing.T) {
 		t.Fatal(err)
 	}
 	go func() {
-		for range alive { //nolint:revive // the channel must be emptied
+		for range alive {
 		}
 	}()
 	p.put("short", "1", clientv3.WithLease(short.ID))
