@@ -1,0 +1,211 @@
+package integration_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/spanward/spanward/integration/proc"
+)
+
+// The storm's size: SPANWARD_STORM is how long it blows, SPANWARD_STORM_DATA a file of Debian package records (the
+// output of "apt-cache dumpavail"), each of which becomes a key. Without them it is short, over made-up keys.
+const (
+	stormEnv     = "SPANWARD_STORM"
+	stormDataEnv = "SPANWARD_STORM_DATA"
+	shortStorm   = 15 * time.Second
+	madeUpKeys   = 3000
+	killEvery    = 2 * time.Second
+)
+
+// Leaders and dispatchers are killed in turn while a live key space is mirrored. Afterwards source and destination are
+// equal, no invariant was violated at any revision, and no key ever had two owners.
+func TestStorm(t *testing.T) {
+	blow := shortStorm
+	if v := os.Getenv(stormEnv); v != "" {
+		var err error
+		if blow, err = time.ParseDuration(v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	records := corpus(t)
+	c := cluster(t, proc.Options{}, 0)
+	dirs := map[string]string{}
+	for i := range 3 {
+		name := fmt.Sprint("d", i+1)
+		dirs[name] = filepath.Join(t.TempDir(), name)
+		c.Dispatcher(name, "--data-dir", dirs[name])
+	}
+	ready(c, 3)
+	m := &mirrored{c: c}
+	from, to := m.start(t)
+	began := time.Now()
+	names := m.fill(t, records)
+	t.Logf("%d keys at the source after %v", len(names), time.Since(began).Round(time.Millisecond))
+
+	began = time.Now()
+	args := []string{"keyspace", "create", "copy", "--workload", "mirror", "--set", "source=" + from, "--set", "dest=" + to, "--wait", "--timeout", "120s"}
+	for _, r := range eight(names) {
+		args = append(args, "--range", r)
+	}
+	c.Do(args...)
+	t.Logf("8 spans run after %v", time.Since(began).Round(time.Millisecond))
+	ctx, stop := context.WithCancel(context.Background())
+	m.stop = stop
+	m.wg.Add(1)
+	go m.churn(ctx, names)
+	defer m.quiet()
+
+	kills := storm(t, c, blow, dirs)
+	c.Running("copy", 8)
+	m.equal(t)
+	r := c.Verdict()
+	t.Logf("%d leaders and %d dispatchers killed; %d openings; longest time without an owner %v (%v)",
+		kills["leader"], kills["dispatcher"], r.Openings, r.Longest().Gap, r.Longest().Range)
+	if kills["leader"] == 0 || kills["dispatcher"] == 0 {
+		t.Error("the storm has killed nobody")
+	}
+}
+
+// corpus are the values of the keys, by key.
+func corpus(t *testing.T) map[string]string {
+	path := os.Getenv(stormDataEnv)
+	records := map[string]string{}
+	if path == "" {
+		for i := range madeUpKeys {
+			records[fmt.Sprintf("pkg/%c/%d", 'a'+i%26, i)] = strings.Repeat("made up ", 20)
+		}
+		return records
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var name string
+	var record strings.Builder
+	in := bufio.NewScanner(f)
+	in.Buffer(nil, 1<<20)
+	for in.Scan() {
+		line := in.Text()
+		if line == "" {
+			records["pkg/"+name] = record.String()
+			record.Reset()
+			continue
+		}
+		if rest, ok := strings.CutPrefix(line, "Package: "); ok {
+			name = rest
+		}
+		record.WriteString(line + "\n")
+	}
+	if err := in.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return records
+}
+
+// start starts source and destination.
+func (m *mirrored) start(t *testing.T) (from, to string) {
+	_, from = m.c.ExtraEtcd("source")
+	_, to = m.c.ExtraEtcd("dest")
+	m.source, m.dest = m.c.Client(from), m.c.Client(to)
+	m.stop = func() {}
+	return from, to
+}
+
+// fill puts the records into the source, many at a time, and returns the keys in order.
+func (m *mirrored) fill(t *testing.T, records map[string]string) []string {
+	t.Helper()
+	var names []string
+	for k := range records {
+		names = append(names, k)
+	}
+	slices.Sort(names)
+	const batch = 100
+	for i := 0; i < len(names); i += batch {
+		var ops []clientv3.Op
+		for _, k := range names[i:min(i+batch, len(names))] {
+			ops = append(ops, clientv3.OpPut(k, records[k]))
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		_, err := m.source.Txn(ctx).Then(ops...).Commit()
+		cancel()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return names
+}
+
+// eight are ranges with about as many keys each.
+func eight(names []string) []string {
+	var out []string
+	start := ""
+	for i := 1; i < 8; i++ {
+		end := names[i*len(names)/8]
+		out = append(out, start+":"+end)
+		start = end
+	}
+	return append(out, start+":")
+}
+
+// churn changes random keys, some together, and deletes and adds some.
+func (m *mirrored) churn(ctx context.Context, names []string) {
+	defer m.wg.Done()
+	tick := time.NewTicker(3 * time.Millisecond)
+	defer tick.Stop()
+	for i := 0; ; i++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		k := names[rand.IntN(len(names))]
+		var ops []clientv3.Op
+		switch i % 10 {
+		case 0:
+			ops = append(ops, clientv3.OpDelete(k))
+		case 1:
+			ops = append(ops, clientv3.OpPut(k+"/new", fmt.Sprint(i)))
+		case 2, 3:
+			ops = append(ops, clientv3.OpPut(k, fmt.Sprint("with its neighbour ", i)), clientv3.OpPut(k+"/neighbour", fmt.Sprint(i)))
+		default:
+			ops = append(ops, clientv3.OpPut(k, fmt.Sprint("changed ", i)))
+		}
+		if _, err := m.source.Txn(ctx).Then(ops...).Commit(); err == nil {
+			m.writes++
+		}
+	}
+}
+
+// storm kills the leader and the dispatchers in turn, and starts each again after a moment.
+func storm(t *testing.T, c *proc.Cluster, blow time.Duration, dirs map[string]string) map[string]int {
+	kills := map[string]int{}
+	over := time.Now().Add(blow)
+	for i := 0; time.Now().Before(over); i++ {
+		if i%2 == 0 {
+			p := c.Leader()
+			p.Kill()
+			kills["leader"]++
+			<-time.After(killEvery / 2)
+			c.Maintainer(p.Name)
+		} else {
+			name := fmt.Sprint("d", i/2%3+1)
+			c.Process(name).Kill()
+			kills["dispatcher"]++
+			<-time.After(killEvery / 2)
+			c.Dispatcher(name, "--data-dir", dirs[name])
+		}
+		<-time.After(killEvery / 2)
+	}
+	return kills
+}
