@@ -238,3 +238,19 @@ func (p *proc) complains(kind string) bool {
 	}
 	return false
 }
+
+// A process that has only just started does not know whose claims have vanished before.
+func TestANewProcessWaitsForOpenersThatItCannotKnow(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.node("n1")
+		w.keyspace("ks", 1)
+		m := w.maintainer("m1")
+		w.leads(m, 5*time.Second)
+		w.keyspace("new", 1)
+		w.owned("new", 1, time.Second)
+		if got := w.owners("ks")["n1"]; got != 0 {
+			t.Error("opened at once; somebody may have been opening it until a moment ago")
+		}
+		w.owned("ks", 1, 6*time.Second)
+	})
+}

@@ -8,6 +8,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	sessionv1 "github.com/spanward/spanward/api/session/v1"
 	"github.com/spanward/spanward/internal/record"
 	"github.com/spanward/spanward/operator"
 )
@@ -147,6 +148,31 @@ func TestProgressOfRemovedSpansGoes(t *testing.T) {
 		got := w.stored("ks")
 		if _, ok := got[refs[0].ID]; ok || len(got) != 599 {
 			t.Errorf("%d entries, that of the removed span: %v", len(got), ok)
+		}
+	})
+}
+
+// The position of an opening that was asked for is below what its owner says later: that must not be published.
+func TestNoReportCountsWhileAnOpeningIsAsked(t *testing.T) {
+	inWorld(t, func(w *world) {
+		_, refs := w.settled(1, "n1")
+		n := w.nodes[0]
+		n.mu.Lock()
+		delete(n.running, refs[0])
+		n.answer = func(*sessionv1.Ask) sessionv1.StageResult_Result { return sessionv1.StageResult_RESULT_UNSPECIFIED }
+		n.mu.Unlock()
+		asked := len(w.openings(refs[0]))
+		n.say(n.full())
+		w.eventually("asked to open again", time.Second, func() string {
+			if len(w.openings(refs[0])) == asked {
+				return "not yet"
+			}
+			return ""
+		})
+		n.checkpoint(refs[0], 99)
+		time.Sleep(11 * time.Second)
+		if got, ok := w.stored("ks")[refs[0].ID]; ok {
+			t.Errorf("published %d", got)
 		}
 	})
 }
