@@ -70,31 +70,39 @@ func (w *watching) look(s *view.State, d *view.Dirty, now time.Time) ([]*control
 			news = append(news, f.Operator)
 		}
 	}
-	if d != nil {
-		news = append(w.ended(s, d, flying, now), news...)
+	switch {
+	case d == nil:
+		w.seen = s.Revision()
+	case d.Reset || len(d.History) > 0:
+		news = append(w.finished(s), news...)
 	}
-	w.told, w.seen = flying, s.Revision()
+	news = append(news, w.placed(s, flying, now)...)
+	w.told = flying
 	return news, nil
 }
 
-// ended are the operators that are over since the last look, those included that were never seen in flight.
-func (w *watching) ended(s *view.State, d *view.Dirty, flying map[flightKey]flight, now time.Time) []*controlv1.Operator {
+// finished are the operators that have ended since the last time, those included that were never seen in flight. All
+// keyspaces are gone through: the state may be ahead of what was said to be dirty.
+func (w *watching) finished(s *view.State) []*controlv1.Operator {
 	var out []*controlv1.Operator
 	for _, name := range s.Names() {
-		if !d.Reset && !d.History[name] {
-			continue
-		}
 		for h := range s.Histories(name) {
 			if h.Mod > w.seen {
 				out = append(out, renderFinished(h))
 			}
 		}
 	}
+	w.seen = s.Revision()
+	return out
+}
+
+// placed are the placements that are over; they leave no history.
+func (w *watching) placed(s *view.State, flying map[flightKey]flight, now time.Time) []*controlv1.Operator {
+	var out []*controlv1.Operator
 	for key, was := range w.told {
-		if _, still := flying[key]; still || key.id != "" {
-			continue
+		if _, still := flying[key]; !still && key.id == "" {
+			out = append(out, renderPlaced(was.Operator, was.claim, s.Span(was.ref), now))
 		}
-		out = append(out, renderPlaced(was.Operator, was.claim, s.Span(was.ref), now))
 	}
 	return out
 }

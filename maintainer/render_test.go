@@ -264,13 +264,17 @@ func TestNodeStates(t *testing.T) {
 	sc.k.updateNode(draining, func(n *nodeKnown) { n.mayActUntil = 13 * time.Hour })
 	var got []string
 	for _, f := range nodesOf(sc.s) {
-		n := renderNode(f, sc.k.node(f.session()), sc.now, 13*time.Hour-3*time.Second)
+		n := renderNode(f, sc.k.node(f.session()), 13*time.Hour-3*time.Second)
 		got = append(got, fmt.Sprintf("%s %s %d", n.GetName(), n.GetState(), n.GetSpans()))
 		if (n.GetName() == "draining") != (n.MayActUntilMs != nil) {
 			t.Errorf("%s may act until %v", n.GetName(), n.MayActUntilMs)
 		}
-		if n.MayActUntilMs != nil && n.GetMayActUntilMs() != sc.now.Add(3*time.Second).UnixMilli() {
-			t.Errorf("may act until %d", n.GetMayActUntilMs())
+		if n.MayActUntilMs != nil && n.GetMayActUntilMs() != 3000 {
+			t.Errorf("may act for another %d ms", n.GetMayActUntilMs())
+		}
+		late := renderNode(f, sc.k.node(f.session()), 14*time.Hour)
+		if late.MayActUntilMs != nil && late.GetMayActUntilMs() != 0 {
+			t.Errorf("an hour later: may act for another %d ms", late.GetMayActUntilMs())
 		}
 	}
 	want := []string{
@@ -353,5 +357,34 @@ func BenchmarkStatusOfManySpans(b *testing.B) {
 	}
 	for b.Loop() {
 		renderStatus(statusOf(s), k, time.Now())
+	}
+}
+
+// The state may be ahead of the dirty set that a watch looks at it for. What ended in between is told once all the same.
+func TestAWatchMissesNothingThatOvertakes(t *testing.T) {
+	sc := newScene(t)
+	w := watching{told: map[flightKey]flight{}}
+	look := func(d *view.Dirty) (ids []string) {
+		news, err := w.look(sc.s, d, sc.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range news {
+			ids = append(ids, o.GetId())
+		}
+		return ids
+	}
+	look(nil)
+	spans := &view.Dirty{Revision: sc.write}
+	sc.put(sc.l.History("ks", "5-1"), record.EncodeHistory(record.History{
+		Intent: record.Intent{Operator: "5-1", Kind: record.KindAdd, By: record.ByUser}, Outcome: record.OutcomeDone, FinishedAt: sc.now,
+	}))
+	got := look(spans) // about a change before
+	late := &view.Dirty{Revision: sc.write, History: map[string]bool{"ks": true}}
+	for range 2 {
+		got = append(got, look(late)...)
+	}
+	if !slices.Equal(got, []string{"5-1"}) {
+		t.Errorf("told %q, want 5-1 once", got)
 	}
 }
