@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spanward/spanward/operator"
@@ -14,6 +15,8 @@ import (
 type run struct {
 	ref  operator.Ref
 	task Task
+	// lagMS is what the instance reported last, nil while unknown.
+	lagMS atomic.Pointer[int64]
 
 	// The rest is guarded by instances.mu.
 
@@ -208,4 +211,17 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// lag is the greatest that is known in each keyspace.
+func (i *instances) lag() map[string]time.Duration {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	out := map[string]time.Duration{}
+	for r := range i.live {
+		if ms := r.lagMS.Load(); ms != nil {
+			out[r.ref.Keyspace] = max(out[r.ref.Keyspace], time.Duration(*ms)*time.Millisecond)
+		}
+	}
+	return out
 }

@@ -35,6 +35,7 @@ func (d *Dispatcher) live(ctx context.Context, stop <-chan struct{}, s *session)
 		Layout: d.cfg.Cluster, Generation: s.generation, Me: operator.Identity{Node: d.cfg.Name, Session: s.id},
 	}
 	l := newLoop(d, s, env, end)
+	d.stats.begin(s, l.runs)
 	defer d.stats.reset()
 	d.cfg.Observer.Renewed(s.lease.MayActUntil()) // the grant counts, and whoever watches must know before anything opens
 	str := &stream{d: d, log: s.log.Named("stream"), me: s, loop: l, seats: make(chan seat)}

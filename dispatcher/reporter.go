@@ -46,6 +46,7 @@ type reporter struct {
 }
 
 func (r reporter) Report(s Status) {
+	r.run.lagMS.Store(s.LagMS)
 	r.news.put(r.run, func(it *item) {
 		if it.status != nil {
 			s.Checkpoint = s.Checkpoint.Max(it.status.Checkpoint) // what was durable stays so

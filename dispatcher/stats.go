@@ -1,7 +1,9 @@
 package dispatcher
 
 import (
+	"errors"
 	"sync/atomic"
+	"time"
 
 	"github.com/spanward/spanward/internal/txn"
 	"github.com/spanward/spanward/operator"
@@ -14,6 +16,12 @@ type Stats struct {
 	// Batches is the number of etcd transactions that were answered, repetitions not counted. Parts is how many changes
 	// of spans they carried, Mutations how many keys they put or deleted.
 	Batches, Parts, Mutations int64
+	// Sessions were begun so far. Session is the one that lives, 0 if none does, and MayAct what is left of its right to
+	// act if no renewal is answered any more.
+	Sessions, Session int64
+	MayAct            time.Duration
+	// Lag is the greatest lag of the spans of each keyspace, without those that have not told theirs.
+	Lag map[string]time.Duration
 }
 
 // Stats may be called at any time, from any goroutine.
@@ -32,7 +40,29 @@ func (d *Dispatcher) Stats() Stats {
 			out.Closing += n
 		}
 	}
+	out.Sessions = s.sessions.Load()
+	if l := s.living.Load(); l != nil {
+		out.Session, out.MayAct, out.Lag = l.session.id, l.session.mayActFor(), l.runs.lag()
+	}
 	return out
+}
+
+// errNotRegistered is why a dispatcher is not ready.
+var errNotRegistered = errors.New("not registered with etcd: it does not answer, or another process has the name; see the log")
+
+// Ready says why the dispatcher cannot be given spans, nil if it can: it is registered and may act. It may be called at
+// any time, from any goroutine.
+func (d *Dispatcher) Ready() error {
+	if l := d.stats.living.Load(); l == nil || !l.session.mayAct() {
+		return errNotRegistered
+	}
+	return nil
+}
+
+// living is the session that lives, and what runs in it.
+type living struct {
+	session *session
+	runs    *instances
 }
 
 // phaseCount is one more than the last phase.
@@ -42,6 +72,13 @@ const phaseCount = operator.Returning + 1
 type stats struct {
 	phases                    [phaseCount]atomic.Int64
 	batches, parts, mutations atomic.Int64
+	sessions                  atomic.Int64
+	living                    atomic.Pointer[living]
+}
+
+func (s *stats) begin(session *session, runs *instances) {
+	s.sessions.Add(1)
+	s.living.Store(&living{session, runs})
 }
 
 func (s *stats) enter(p operator.Phase) { s.phases[p].Add(1) }
@@ -54,6 +91,7 @@ func (s *stats) move(from, to operator.Phase) {
 
 // reset forgets the spans of a session that is over.
 func (s *stats) reset() {
+	s.living.Store(nil)
 	for p := range s.phases {
 		s.phases[p].Store(0)
 	}
