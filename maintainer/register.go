@@ -44,6 +44,7 @@ func (m *Maintainer) register(ctx context.Context, s *leases.Session) error {
 			return fmt.Errorf("register: %w", err)
 		}
 		if res[0].Outcome == txn.Done {
+			m.stats.registered(s)
 			m.log.Info("registered", zap.String("address", m.cfg.Advertise), zap.String("instance", m.instance))
 			return m.hit(ctx, "maintainer/any/register/after")
 		}
