@@ -95,6 +95,7 @@ func (a *app) serveDispatcher(ctx context.Context, f *dispatcherCommand) error {
 	if err != nil {
 		return misconfigured(err)
 	}
+	b.http.watch(watched{alive: func() error { return nil }, ready: d.Ready}, dispatcherNumbers(d))
 	helpers := append(w.helpers, b.http, healthServer(b), b.announce(&f.serveFlags, address, w.registered))
 	return serveAll(ctx, b.log, d, helpers...)
 }

@@ -18,7 +18,27 @@ import (
 type httpServer struct {
 	listener net.Listener // nil: nothing is served
 	registry *prometheus.Registry
-	ready    atomic.Bool
+	// serving is set once the process serves what it is there for.
+	serving atomic.Bool
+	watched
+}
+
+// watched is a role that can be asked how it is: why it should be started anew, and why it cannot do its part.
+type watched struct{ alive, ready func() error }
+
+// watch makes the process show what the role says of itself. It comes before Run.
+func (h *httpServer) watch(w watched, numbers prometheus.Collector) {
+	h.watched = w
+	h.registry.MustRegister(numbers)
+}
+
+var errNotServing = errors.New("not serving yet")
+
+func (h *httpServer) readiness() error {
+	if !h.serving.Load() {
+		return errNotServing
+	}
+	return h.ready()
 }
 
 // httpStop bounds the wait for scrapes in flight.
@@ -71,13 +91,18 @@ func (h *httpServer) Run(ctx context.Context) error {
 func (h *httpServer) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(h.registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if !h.ready.Load() {
-			http.Error(w, "not ready", http.StatusServiceUnavailable)
+	mux.HandleFunc("GET /healthz", verdict(h.alive))
+	mux.HandleFunc("GET /readyz", verdict(h.readiness))
+	return mux
+}
+
+// verdict answers ok, or 503 and why not.
+func verdict(check func() error) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		if err := check(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}
 		fmt.Fprintln(w, "ok")
-	})
-	return mux
+	}
 }

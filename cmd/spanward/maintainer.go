@@ -44,6 +44,7 @@ func (a *app) serveMaintainer(ctx context.Context, f *maintainerCommand) error {
 	if err != nil {
 		return misconfigured(err)
 	}
+	b.http.watch(watched{alive: m.Alive, ready: m.Ready}, maintainerNumbers(m))
 	return serveAll(ctx, b.log, m, b.http, b.announce(&f.serveFlags, address, b.listener.accepting))
 }
 

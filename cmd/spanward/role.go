@@ -81,7 +81,7 @@ func (b *baggage) announce(f *serveFlags, address string, serves <-chan struct{}
 		case <-ctx.Done():
 			return nil
 		}
-		b.http.ready.Store(true)
+		b.http.serving.Store(true)
 		b.log.Info("serving", zap.String("name", f.name), zap.String("address", address))
 		r := newReady(f.name, address)
 		if b.http.listener != nil {

@@ -6,9 +6,15 @@ import (
 	"strings"
 )
 
-// String gives the states that occur: "8: 7 running, 1 opening".
-func (c SpanCounts) String() string {
-	return counts(c.Total, []count{
+// Count is how many there are in one state or stage.
+type Count struct {
+	Name   string
+	Number int64
+}
+
+// States are all counts but the total.
+func (c SpanCounts) States() []Count {
+	return []Count{
 		{"running", c.Running},
 		{"absent", c.Absent},
 		{"opening", c.Opening},
@@ -17,41 +23,45 @@ func (c SpanCounts) String() string {
 		{"failing", c.Failing},
 		{"stuck", c.Stuck},
 		{"quarantined", c.Quarantined},
-	})
+	}
 }
 
-// String gives the states that occur.
-func (c NodeCounts) String() string {
-	return counts(c.Total, []count{
+// String gives the states that occur: "8: 7 running, 1 opening".
+func (c SpanCounts) String() string { return counts(c.Total, c.States()) }
+
+// States are all counts but the total.
+func (c NodeCounts) States() []Count {
+	return []Count{
 		{"ready", c.Ready},
 		{"cordoned", c.Cordoned},
 		{"draining", c.Draining},
 		{"drained", c.Drained},
 		{"unreachable", c.Unreachable},
 		{"gone", c.Gone},
-	})
+	}
+}
+
+// String gives the states that occur.
+func (c NodeCounts) String() string { return counts(c.Total, c.States()) }
+
+// Stages are all counts but the total.
+func (c OperatorCounts) Stages() []Count {
+	return []Count{
+		{"queued", c.Queued},
+		{"closing", c.Closing},
+		{"handed_off", c.HandedOff},
+		{"opening", c.Opening},
+	}
 }
 
 // String gives the stages that occur.
-func (c OperatorCounts) String() string {
-	return counts(c.Total, []count{
-		{"queued", c.Queued},
-		{"closing", c.Closing},
-		{"handed off", c.HandedOff},
-		{"opening", c.Opening},
-	})
-}
+func (c OperatorCounts) String() string { return counts(c.Total, c.Stages()) }
 
-type count struct {
-	name string
-	n    int64
-}
-
-func counts(total int64, parts []count) string {
+func counts(total int64, parts []Count) string {
 	var texts []string
 	for _, c := range parts {
-		if c.n != 0 {
-			texts = append(texts, fmt.Sprintf("%d %s", c.n, c.name))
+		if c.Number != 0 {
+			texts = append(texts, fmt.Sprintf("%d %s", c.Number, strings.ReplaceAll(c.Name, "_", " ")))
 		}
 	}
 	if len(texts) == 0 {
