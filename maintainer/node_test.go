@@ -37,6 +37,7 @@ type node struct {
 	// asks counts what came, by action; messages the messages that brought asks; confirms what was to be confirmed.
 	asks     map[sessionv1.Ask_Action]int
 	openings map[operator.Ref][]*sessionv1.Ask
+	times    map[operator.Ref][]time.Time
 	messages int
 	confirms []*sessionv1.SpanRef
 	// answer decides what becomes of an ask; nil carries it out.
@@ -54,6 +55,7 @@ func (w *world) node(name string, change ...func(*node)) *node {
 	n := &node{
 		w: w, name: name, etcd: w.etcd.Process(), running: map[operator.Ref]uint64{}, mayAct: nodeTTL - time.Second,
 		asks: map[sessionv1.Ask_Action]int{}, openings: map[operator.Ref][]*sessionv1.Ask{},
+		times: map[operator.Ref][]time.Time{},
 	}
 	for _, c := range change {
 		c(n)
@@ -235,6 +237,7 @@ func (n *node) hear(ctx context.Context, m *sessionv1.DispatchResponse) {
 		n.asks[a.GetAction()]++
 		r := operator.Ref{Keyspace: a.GetKeyspace(), ID: span.ID(a.GetMembers()[0].GetSpan())}
 		n.openings[r] = append(n.openings[r], a)
+		n.times[r] = append(n.times[r], time.Now())
 		n.mu.Unlock()
 		if answer := n.answering(); answer != nil {
 			if res := answer(a); res != sessionv1.StageResult_RESULT_CLAIMED {

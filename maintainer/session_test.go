@@ -85,6 +85,11 @@ func TestAFailedOpeningBacksOffAndIsShown(t *testing.T) {
 		if asked < 5 || asked > 10 {
 			t.Errorf("tried %d times in 2 min", asked)
 		}
+		for i, at := range n.times[refs[0]][1:] {
+			if gap := at.Sub(n.times[refs[0]][i]); gap < 700*time.Millisecond {
+				t.Errorf("tried again after %v", gap)
+			}
+		}
 		if !m.complains("failing") {
 			t.Error("nobody says that the span fails")
 		}

@@ -3,11 +3,14 @@ package maintainer
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	sessionv1 "github.com/spanward/spanward/api/session/v1"
+	"github.com/spanward/spanward/internal/fault"
 	"github.com/spanward/spanward/internal/record"
 )
 
@@ -190,15 +193,104 @@ func TestALeaderWhoseLoopHangsLosesItsSession(t *testing.T) {
 	inWorld(t, func(w *world) {
 		a, b := w.two()
 		hang := make(chan struct{})
+		resume := sync.OnceFunc(func() { close(hang) })
+		defer resume()
 		_, l := a.leading()
 		l.post(func() { <-hang })
 		if took := w.leads(b, 15*time.Second); took < 4*time.Second || took > 11*time.Second {
 			t.Errorf("took %v", took)
 		}
-		close(hang)
+		resume()
 		time.Sleep(time.Second)
 		if a.current() != nil {
 			t.Error("it still believes to lead")
+		}
+	})
+}
+
+// The streams of the standbys end with the term, and the resignation comes after it: they must not be forgotten then.
+func TestWhoeverStopsNamesALivingStandby(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a, b := w.two()
+		for _, p := range []*proc{a, b} {
+			p.at(func(name string) error {
+				if name == "maintainer/any/resign/before" {
+					time.Sleep(50 * time.Millisecond) // whatever ends with the term has ended
+				}
+				return nil
+			})
+		}
+		a.quit()
+		w.leads(b, 100*time.Millisecond)
+		var names []string
+		r, err := w.etcd.Client().Get(context.Background(), w.layout.Leader())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rev := r.Kvs[0].CreateRevision; rev <= r.Kvs[0].ModRevision; rev++ {
+			old, err := w.etcd.Client().Get(context.Background(), w.layout.Leader(), clientv3.WithRev(rev))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if l, err := record.DecodeLeader(old.Kvs[0].Value); err == nil && l.Resigned && old.Kvs[0].ModRevision == rev {
+				names = append(names, l.Successor)
+			}
+		}
+		if fmt.Sprint(names) != "[m2]" {
+			t.Errorf("successors named: %q", names)
+		}
+		// Nobody is left: a standby of a former term is no successor.
+		b.quit()
+		l, err := record.DecodeLeader(w.get(w.layout.Leader()).Kvs[0].Value)
+		if err != nil || !l.Resigned || l.Successor != "" {
+			t.Errorf("the last one resigned to somebody: %+v, %v", l, err)
+		}
+	})
+}
+
+// A standby that has no session, as one that waits for its name, could not take the seat: it is no successor.
+func TestWhoeverCannotCampaignIsNoSuccessor(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a, b := w.two()
+		if _, err := w.etcd.Client().Put(context.Background(), w.layout.Maintainer("m0"), "somebody's"); err != nil {
+			t.Fatal(err)
+		}
+		c := w.maintainer("m0") // would be preferred by its name
+		w.eventually("it has a stream", 5*time.Second, func() string { return w.behind(a, c) })
+		if s := a.standbys.successor(); s != "m2" {
+			t.Errorf("the successor would be %q", s)
+		}
+		a.quit()
+		w.leads(b, 100*time.Millisecond)
+	})
+}
+
+// A dispatcher reads in the leader key who leads, and asks before that process has caught up with its own election.
+func TestWhoeverAsksDuringATakeOverWaits(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a := w.maintainer("m1")
+		slow := func(name string) error {
+			if name == "maintainer/any/cluster/before" {
+				time.Sleep(500 * time.Millisecond)
+			}
+			return nil
+		}
+		a.at(slow)
+		w.eventually("it is elected", 5*time.Second, func() string {
+			if len(w.get(w.layout.Leader()).Kvs) == 0 {
+				return "not yet"
+			}
+			return ""
+		})
+		if a.current() != nil {
+			t.Fatal("it has taken over already")
+		}
+		err := w.tryRegister(a.name, &sessionv1.Register{Cluster: "test", Node: "n1", Session: 1})
+		if !fault.Is(err, fault.Refused) { // by the leader, who knows no such session
+			t.Errorf("it was told: %v", err)
+		}
+		if a.current() == nil {
+			t.Error("it was answered by nobody who leads")
 		}
 	})
 }
