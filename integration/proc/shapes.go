@@ -39,6 +39,7 @@ type (
 	Check struct {
 		OK         bool
 		Violations []struct{ Invariant, Message string }
+		Problems   []struct{ Key, Message string }
 	}
 	// Diff is "mirror diff".
 	Diff struct {
