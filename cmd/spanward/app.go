@@ -32,6 +32,8 @@ type app struct {
 
 	// running is set once a command's own code runs: errors before that are about its usage.
 	running bool
+	// command is the one that was called, nil before that is known.
+	command *cobra.Command
 }
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer, env environment) *app {
@@ -68,7 +70,7 @@ func (a *app) fail(err error) int {
 	if err == nil {
 		return 0
 	}
-	f := explained(err)
+	f := a.typed(explained(err))
 	if a.format == output.JSON {
 		enc := json.NewEncoder(a.stderr)
 		enc.SetEscapeHTML(false)
@@ -91,6 +93,16 @@ func explained(err error) *fault.Error {
 		return fault.New(fault.Timeout, "--timeout is over").Fix("repeat with the same --request-id, or give it longer").Because(err)
 	}
 	return fault.New(fault.Failed, "%s", err).Because(err)
+}
+
+// typed names a field that is a flag as the user has typed it, whoever refused it: maintainers do not know of flags.
+func (a *app) typed(f *fault.Error) *fault.Error {
+	if a.command == nil || f.Field == "" || a.command.Flags().Lookup(f.Field) == nil {
+		return f
+	}
+	named := *f
+	named.Field = "--" + f.Field
+	return &named
 }
 
 func (a *app) printer() output.Printer { return output.Printer{Out: a.stdout, Format: a.format} }

@@ -31,7 +31,10 @@ func (a *app) root() *cobra.Command {
 		}
 		return fault.New(fault.InvalidArgument, "%s", err).Fix("see `%s --help`", cmd.CommandPath()).Because(err)
 	})
-	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return a.readEnvironment(cmd) }
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		a.command = cmd
+		return a.readEnvironment(cmd)
+	}
 	a.globalFlags(root)
 	addCompletion(root)
 	return root
