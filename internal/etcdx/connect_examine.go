@@ -50,6 +50,15 @@ func (a *access) examine(ctx context.Context) error {
 	var first answer
 	var late <-chan time.Time
 	var cause error
+	// If none answers the error says so; only the trouble of some is worth a line of its own.
+	var silent []answer
+	defer func() {
+		for _, s := range silent {
+			if first.endpoint != "" {
+				a.cfg.Logger.Warn("etcd endpoint does not answer", zap.String("endpoint", s.endpoint), zap.Error(s.err))
+			}
+		}
+	}()
 	for pending > 0 {
 		select {
 		case got := <-answers:
@@ -58,7 +67,7 @@ func (a *access) examine(ctx context.Context) error {
 				return got.err
 			}
 			if got.err != nil {
-				a.cfg.Logger.Warn("etcd endpoint does not answer", zap.String("endpoint", got.endpoint), zap.Error(got.err))
+				silent = append(silent, got)
 				cause = got.err
 				continue
 			}
