@@ -294,3 +294,24 @@ func TestWhoeverAsksDuringATakeOverWaits(t *testing.T) {
 		}
 	})
 }
+
+func TestEtcdAwayForAMinute(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a, b := w.two()
+		w.etcd.Down()
+		time.Sleep(time.Minute)
+		if a.current() != nil || b.current() != nil {
+			t.Error("somebody believes to lead although its session cannot live")
+		}
+		w.etcd.Up()
+		w.eventually("one leads again", 15*time.Second, func() string {
+			if a.current() == nil && b.current() == nil {
+				return "nobody"
+			}
+			return ""
+		})
+		w.node("n1")
+		w.keyspace("ks", 3)
+		w.owned("ks", 3, 5*time.Second)
+	})
+}
