@@ -80,14 +80,15 @@ func (c *Cluster) ExtraEtcd(name string) (*Process, string) {
 
 func (c *Cluster) startEtcd(name string, n int) ([]*Process, string) {
 	c.tb.Helper()
+	if n == 1 {
+		p := c.startMember(name, "--listen-client", "127.0.0.1:0")
+		p.ready(c.readyFile(name), 30*time.Second)
+		return []*Process{p}, "http://" + p.Address
+	}
 	var members, urls, peers []string
 	var ps []*Process
 	for i := range n {
-		m := name
-		if n > 1 {
-			m = fmt.Sprint(name, i+1)
-		}
-		members = append(members, m)
+		members = append(members, fmt.Sprint(name, i+1))
 		urls = append(urls, "http://"+c.FreeAddress())
 		peers = append(peers, "http://"+c.FreeAddress())
 	}
@@ -96,17 +97,8 @@ func (c *Cluster) startEtcd(name string, n int) ([]*Process, string) {
 		initial = append(initial, m+"="+peers[i])
 	}
 	for i, m := range members {
-		args := []string{
-			"etcd", "--name", m, "--data-dir", filepath.Join(c.Dir, m), "--listen-client", strings.TrimPrefix(urls[i], "http://"),
-			"--listen-peer", strings.TrimPrefix(peers[i], "http://"), "--ready-file", c.readyFile(m),
-		}
-		if n > 1 {
-			args = append(args, "--initial-cluster", strings.Join(initial, ","))
-		}
-		if !c.o.Fsync {
-			args = append(args, "--unsafe-no-fsync")
-		}
-		ps = append(ps, start(c.tb, c.bin, c.Dir, m, cleanEnv(), args...))
+		ps = append(ps, c.startMember(m, "--listen-client", strings.TrimPrefix(urls[i], "http://"),
+			"--listen-peer", strings.TrimPrefix(peers[i], "http://"), "--initial-cluster", strings.Join(initial, ",")))
 	}
 	for i, p := range ps {
 		p.ready(c.readyFile(members[i]), 30*time.Second)
@@ -114,11 +106,21 @@ func (c *Cluster) startEtcd(name string, n int) ([]*Process, string) {
 	return ps, strings.Join(urls, ",")
 }
 
+func (c *Cluster) startMember(name string, args ...string) *Process {
+	c.tb.Helper()
+	args = append([]string{"etcd", "--name", name, "--data-dir", filepath.Join(c.Dir, name), "--ready-file", c.readyFile(name)}, args...)
+	if !c.o.Fsync {
+		args = append(args, "--unsafe-no-fsync")
+	}
+	return start(c.tb, c.bin, c.Dir, name, cleanEnv(), args...)
+}
+
 func (c *Cluster) readyFile(name string) string {
 	return filepath.Join(c.Dir, name+".ready")
 }
 
-// FreeAddress is a loopback address that nobody listens on right now.
+// FreeAddress is a loopback address that nobody listens on right now. Somebody else may take it at any moment; whatever
+// can choose a port by itself should.
 func (c *Cluster) FreeAddress() string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
