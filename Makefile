@@ -39,7 +39,8 @@ run: build ## build and start a whole cluster on this machine (ARGS='--dispatche
 
 .PHONY: build
 build: ## build bin/spanward
-	@$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/spanward ./cmd/spanward
+	@[ -e bin/spanward ] || echo 'building bin/spanward; the first time this takes a minute or two …' >&2
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/spanward ./cmd/spanward
 
 .PHONY: test
 test: ## run every test that must pass

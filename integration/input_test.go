@@ -255,6 +255,7 @@ func TestWrongEtcd(t *testing.T) {
 		{line("status --etcd " + old), 3, "ETCD_TOO_OLD", "--etcd", old, []string{"3.5.9", "3.6.9"}},
 		{line("maintainer --name m1 --etcd " + old), 3, "ETCD_TOO_OLD", "--etcd", old, nil},
 		{line("span list --etcd " + second), 4, "UNAVAILABLE", "--cluster", "default", []string{"no maintainer", "--etcd"}},
+		{line("check --cluster nope"), 3, "WRONG_CLUSTER", "--cluster", "nope", nil},
 		{line("span list --cluster nope"), 4, "UNAVAILABLE", "--cluster", "nope", []string{"no maintainer", "spanward maintainer"}},
 	} {
 		b.refused(t, c)

@@ -102,6 +102,9 @@ func (a *app) typed(f *fault.Error) *fault.Error {
 	}
 	named := *f
 	named.Field = "--" + f.Field
+	if flag := a.command.Flags().Lookup("etcd"); f.Reason == fault.EtcdUnreachable && f.Field == flag.Name && flag.Value.String() == flag.DefValue {
+		named.Remedy = "nothing says where etcd is, and it is not there: give --etcd or set $SPANWARD_ETCD; `spanward dev` prints what to set"
+	}
 	return &named
 }
 

@@ -66,15 +66,20 @@ func (a *app) check(ctx context.Context, ks string, settled bool) error {
 	return nil
 }
 
-// auditable refuses a keyspace of which there is not even history: no violation of nothing would be good news of a typo.
+// auditable refuses a cluster or keyspace of which there is not even history: no violation of nothing would be good news of
+// a typo.
 func auditable(ctx context.Context, etcd *clientv3.Client, layout keys.Layout, ks string) error {
-	if ks == "" {
-		return nil
+	look := []clientv3.Op{clientv3.OpGet(layout.Root(), clientv3.WithPrefix(), clientv3.WithCountOnly())}
+	unknown := fault.New(fault.WrongCluster, "nothing is stored under this name in that etcd").On("cluster", layout.ClusterName()).
+		Fix("check --cluster and --etcd")
+	if ks != "" {
+		look = []clientv3.Op{
+			clientv3.OpGet(layout.Keyspace(ks), clientv3.WithCountOnly()),
+			clientv3.OpGet(layout.HistoryOf(ks), clientv3.WithPrefix(), clientv3.WithCountOnly()),
+		}
+		unknown = fault.New(fault.UnknownKeyspace, "does not exist, and has no history").On("keyspace", ks).Fix("see `spanward keyspace list`")
 	}
-	resp, err := etcd.Txn(ctx).Then(
-		clientv3.OpGet(layout.Keyspace(ks), clientv3.WithCountOnly()),
-		clientv3.OpGet(layout.HistoryOf(ks), clientv3.WithPrefix(), clientv3.WithCountOnly()),
-	).Commit()
+	resp, err := etcd.Txn(ctx).Then(look...).Commit()
 	if err != nil {
 		return fault.New(fault.EtcdUnreachable, "etcd does not answer: %s", err).On("--etcd", "").Fix("check that it runs").Because(err)
 	}
@@ -83,7 +88,7 @@ func auditable(ctx context.Context, etcd *clientv3.Client, layout keys.Layout, k
 			return nil
 		}
 	}
-	return fault.New(fault.UnknownKeyspace, "does not exist, and has no history").On("keyspace", ks).Fix("see `spanward keyspace list`")
+	return unknown
 }
 
 func shapeOfCheck(r audit.Report) output.Check {

@@ -185,7 +185,7 @@ func (d *devCluster) greet() {
 		{p + " span list", "what runs where, and how far behind it is"},
 		{p + " operator watch", "every change, as it happens"},
 		{fmt.Sprintf("kill -9 %d", d.pid("m1")), "a maintainer; another one leads at once if it did"},
-		{fmt.Sprintf("kill -9 %d", d.pid("n1")), "a dispatcher; it is started again and takes its spans back"},
+		{fmt.Sprintf("kill -9 %d", d.pid("n1")), "a dispatcher; its spans run elsewhere once it is known to be gone"},
 		{p + " mirror diff " + devKeyspace, "source and dest hold the same"},
 		{p + " check", "no invariant was violated meanwhile"},
 	} {

@@ -77,6 +77,25 @@ func mirrored(t *testing.T, j devJSON) bool {
 	return ask(t, j, &shape, "keyspace show "+devKeyspace) && shape.State == "running" && shape.Spans.Running == int64(len(devRanges))
 }
 
+// healthy says whether the mirror is equal and no invariant was violated. The traffic goes on meanwhile.
+func healthy(t *testing.T, j devJSON) bool {
+	t.Helper()
+	var diff struct {
+		Equal    bool
+		Compared int64
+	}
+	var check struct{ OK bool }
+	return ask(t, j, &diff, "mirror diff "+devKeyspace) && diff.Equal && diff.Compared > 0 && ask(t, j, &check, "check") && check.OK
+}
+
+// leaderOf waits until somebody leads.
+func leaderOf(t *testing.T, j devJSON) string {
+	t.Helper()
+	var status struct{ Leader *string }
+	until(t, "a leader", func() bool { return ask(t, j, &status, "status") && status.Leader != nil })
+	return *status.Leader
+}
+
 func TestDevSurvivesKillsAndStopsCleanly(t *testing.T) {
 	t.Setenv(asMain, "1")
 	dir := t.TempDir()
@@ -87,14 +106,14 @@ func TestDevSurvivesKillsAndStopsCleanly(t *testing.T) {
 	}
 	until(t, "the mirror runs", func() bool { return mirrored(t, first) })
 
-	for _, name := range []string{"m1", "n1", "source", "etcd"} {
+	for _, name := range []string{leaderOf(t, first), "n1", "source", "dest", "etcd"} {
 		old := first.named(name)
 		if err := syscall.Kill(old.PID, syscall.SIGKILL); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		devOf(t, dir, name+" is started again", func(j devJSON) bool { return j.named(name).PID != old.PID && j.named(name).PID != 0 })
+		until(t, "all is well after the end of "+name, func() bool { return mirrored(t, first) && healthy(t, first) })
 	}
-	until(t, "the mirror runs again", func() bool { return mirrored(t, first) })
 	now := devOf(t, dir, "dev.json", func(devJSON) bool { return true })
 	if diff := cmp.Diff([]string{first.Etcd, first.Source, first.Dest}, []string{now.Etcd, now.Source, now.Dest}); diff != "" {
 		t.Errorf("addresses have changed: %s", diff)
@@ -112,7 +131,7 @@ func TestDevSurvivesKillsAndStopsCleanly(t *testing.T) {
 			t.Errorf("%s outlives dev", r.Name)
 		}
 	}
-	for _, said := range []string{"m1 (pid", "was ended by signal killed", "m1 is back", "stopping"} {
+	for _, said := range []string{"n1 (pid", "was ended by signal killed", "n1 is back", "stopping"} {
 		if !strings.Contains(p.stderr.String(), said) {
 			t.Errorf("%q is not said:\n%s", said, p.stderr)
 		}

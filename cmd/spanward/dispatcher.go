@@ -44,8 +44,8 @@ func (a *app) newDispatcher() *cobra.Command {
 		Short: "run a worker, which runs the workload of spans",
 		Long: `Run a worker, which runs the workload of the spans that the leader gives it.
 
-On SIGTERM and Ctrl-C it closes its spans and hands them back. A second signal kills. With --data-dir a restart on the same
-host takes its spans back at once; without, and after a crash, only when its session has expired.`,
+On SIGTERM and Ctrl-C it closes its spans and hands them back. A second signal kills. After a crash its spans run elsewhere
+once its session has expired, or as soon as it is started again on the same host with the same --data-dir.`,
 		Example: `  spanward dispatcher --name n1 --etcd http://127.0.0.1:2379 --workload mirror --data-dir /var/lib/spanward/n1
   spanward dispatcher --name t1 --workload gate --gate-dir /tmp/gate --events-file /tmp/t1.jsonl`,
 		Args: exactly(),
@@ -54,7 +54,7 @@ host takes its spans back at once; without, and after a crash, only when its ses
 	d.register(cmd)
 	flags := cmd.Flags()
 	flags.StringSliceVar(&d.workloads, "workload", nil, "workloads to offer: mirror, gate (required)")
-	flags.StringVar(&d.dataDir, "data-dir", "", "directory to lock, which lets a restart take its spans back at once")
+	flags.StringVar(&d.dataDir, "data-dir", "", "directory to lock: a restart after a crash need not wait for the old session")
 	flags.StringArrayVar(&d.labels, "label", nil, "label k=v; may be repeated")
 	flags.Int64Var(&d.capacity, "capacity", 0, "most spans to run; 0 is no limit")
 	flags.DurationVar(&d.drainTimeout, "drain-timeout", 0, "how long a clean stop lets the leader move spans away first")
