@@ -24,9 +24,8 @@ type mirrored struct {
 // mirror starts source and destination, puts keys into the source, creates the keyspace and keeps changing keys.
 func mirror(t *testing.T, c *proc.Cluster, spans int) *mirrored {
 	t.Helper()
-	_, from := c.ExtraEtcd("source")
-	_, to := c.ExtraEtcd("dest")
-	m := &mirrored{c: c, source: c.Client(from), dest: c.Client(to)}
+	m := &mirrored{c: c}
+	from, to := m.start()
 	for i := range 500 {
 		m.put(t, i, "first")
 	}

@@ -47,7 +47,7 @@ func TestStorm(t *testing.T) {
 	}
 	ready(c, 3)
 	m := &mirrored{c: c}
-	from, to := m.start(t)
+	from, to := m.start()
 	began := time.Now()
 	names := m.fill(t, records)
 	t.Logf("%d keys at the source after %v", len(names), time.Since(began).Round(time.Millisecond))
@@ -65,7 +65,7 @@ func TestStorm(t *testing.T) {
 	go m.churn(ctx, names)
 	defer m.quiet()
 
-	kills := storm(t, c, blow, dirs)
+	kills := storm(c, blow, dirs)
 	c.Running("copy", 8)
 	m.equal(t)
 	r := c.Verdict()
@@ -114,7 +114,7 @@ func corpus(t *testing.T) map[string]string {
 }
 
 // start starts source and destination.
-func (m *mirrored) start(t *testing.T) (from, to string) {
+func (m *mirrored) start() (from, to string) {
 	_, from = m.c.ExtraEtcd("source")
 	_, to = m.c.ExtraEtcd("dest")
 	m.source, m.dest = m.c.Client(from), m.c.Client(to)
@@ -188,7 +188,7 @@ func (m *mirrored) churn(ctx context.Context, names []string) {
 }
 
 // storm kills the leader and the dispatchers in turn, and starts each again after a moment.
-func storm(t *testing.T, c *proc.Cluster, blow time.Duration, dirs map[string]string) map[string]int {
+func storm(c *proc.Cluster, blow time.Duration, dirs map[string]string) map[string]int {
 	kills := map[string]int{}
 	over := time.Now().Add(blow)
 	for i := 0; time.Now().Before(over); i++ {
