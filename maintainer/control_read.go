@@ -245,10 +245,10 @@ func (c *control) listNodes(_ context.Context, t *term, q *controlv1.ListNodesRe
 	var all []nodeFacts
 	c.view.Read(func(s *view.State) { all = nodesOf(s) })
 	out := &controlv1.ListNodesResponse{}
-	now, elapsed := time.Now(), c.elapsed()
+	elapsed := c.elapsed()
 	for _, f := range all {
 		if q.GetName() == "" || q.GetName() == f.name {
-			out.Nodes = append(out.Nodes, renderNode(f, t.known.node(f.session()), now, elapsed))
+			out.Nodes = append(out.Nodes, renderNode(f, t.known.node(f.session()), elapsed))
 		}
 	}
 	if q.GetName() != "" && len(out.Nodes) == 0 {

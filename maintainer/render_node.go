@@ -103,9 +103,9 @@ func (f nodeFacts) runs(workload string) bool {
 
 func (f nodeFacts) full() bool { return f.node.Capacity > 0 && int64(f.spans) >= f.node.Capacity }
 
-// renderNode shows a node. The moment up to which it may act is one of the leader's clock that counts suspends: what is
-// left of it now, counted from the wall clock now.
-func renderNode(f nodeFacts, k nodeKnown, now time.Time, elapsed time.Duration) *controlv1.Node {
+// renderNode shows a node. The moment up to which it may act is one of the leader's clock that counts suspends, which
+// nobody else reads: what is shown is how much is left of it now, and 0 once it has passed.
+func renderNode(f nodeFacts, k nodeKnown, elapsed time.Duration) *controlv1.Node {
 	out := &controlv1.Node{Name: f.name, State: f.state(k), Spans: int64(f.spans)}
 	if f.node == nil {
 		return out
@@ -113,8 +113,8 @@ func renderNode(f nodeFacts, k nodeKnown, now time.Time, elapsed time.Duration) 
 	out.Session, out.Address, out.Version = f.node.Session, f.node.Address, f.node.Version
 	out.Workloads, out.Labels, out.Capacity = f.node.Workloads, f.node.Labels, f.node.Capacity
 	if k.mayActUntil != 0 {
-		at := now.Add(k.mayActUntil - elapsed).UnixMilli()
-		out.MayActUntilMs = &at
+		left := max(0, k.mayActUntil-elapsed).Milliseconds()
+		out.MayActUntilMs = &left
 	}
 	return out
 }
