@@ -66,15 +66,16 @@ func holder(value []byte) string {
 	return r.Address
 }
 
-// nameFree waits until the view shows nobody under the own name, at a revision after the one that said otherwise.
+// nameFree waits until the view shows nobody under the own name, at a revision after the one that said otherwise. It
+// takes a moment in any case: a record that nobody can read holds the name and is not shown.
 func (m *Maintainer) nameFree(ctx context.Context, after int64) error {
 	if err := m.view.Wait(ctx, after); err != nil {
 		return err
 	}
-	for m.nameTaken() {
-		if !pause(ctx, namePoll) {
-			return context.Cause(ctx)
+	for pause(ctx, namePoll) {
+		if !m.nameTaken() {
+			return nil
 		}
 	}
-	return nil
+	return context.Cause(ctx)
 }
