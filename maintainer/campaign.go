@@ -21,8 +21,11 @@ func (m *Maintainer) session(ctx, inner context.Context) error {
 		return err
 	}
 	renewing, stop := context.WithCancel(inner)
-	renewed := make(chan error, 1)
-	go func() { renewed <- s.Run(renewing) }()
+	renewed := make(chan struct{})
+	go func() {
+		defer close(renewed)
+		_ = s.Run(renewing) // why it ended is in the session
+	}()
 	defer func() { stop(); <-renewed }()
 	alive, done := until(ctx, inner, s)
 	defer done()
@@ -79,6 +82,8 @@ func (m *Maintainer) campaign(ctx, inner context.Context, s *leases.Session) err
 	if err != nil {
 		return fmt.Errorf("campaign: %w", err)
 	}
+	m.campaigning.Store(true)
+	defer m.campaigning.Store(false)
 	for ctx.Err() == nil {
 		if err := m.hit(ctx, "maintainer/any/campaign/before"); err != nil {
 			return err
@@ -105,10 +110,10 @@ func (m *Maintainer) campaign(ctx, inner context.Context, s *leases.Session) err
 	return nil
 }
 
-// elect waits for the seat. When a standby stream has shown that the leader's process is gone, it is deposed.
+// elect waits for the seat. When a standby stream has shown that the leader's process is gone, it is deposed; the
+// campaign goes on meanwhile, since its watch of the key is warm.
 func (m *Maintainer) elect(ctx context.Context, c *election.Candidate) (*election.Seat, error) {
 	campaigning, stop := context.WithCancel(ctx)
-	defer stop()
 	type result struct {
 		seat *election.Seat
 		err  error
@@ -118,17 +123,34 @@ func (m *Maintainer) elect(ctx context.Context, c *election.Candidate) (*electio
 		seat, err := c.Campaign(campaigning)
 		got <- result{seat, err}
 	}()
-	select {
-	case r := <-got:
-		return r.seat, r.err
-	case e := <-m.evidence:
-		stop()
-		if r := <-got; r.err == nil {
-			return r.seat, nil
+	for {
+		select {
+		case r := <-got:
+			stop()
+			return r.seat, r.err
+		case e := <-m.evidence:
+			seat := m.depose(ctx, c, e)
+			if seat == nil {
+				continue
+			}
+			stop()
+			if r := <-got; r.err == nil {
+				return r.seat, nil // that term was over already, and this is the next
+			}
+			return seat, nil
 		}
-		m.log.Info("deposing a leader whose process is gone", zap.Int64("term", e.Term), zap.String("instance", e.Instance))
-		return c.Depose(ctx, e)
 	}
+}
+
+// depose takes the seat from a leader that is gone, nil if it was not to be had; then the campaign decides.
+func (m *Maintainer) depose(ctx context.Context, c *election.Candidate, e election.Evidence) *election.Seat {
+	seat, err := c.Depose(ctx, e)
+	if err != nil {
+		m.log.Debug("not deposed", zap.Int64("term", e.Term), zap.Error(err))
+		return nil
+	}
+	m.log.Info("deposed a leader whose process is gone", zap.Int64("term", e.Term), zap.String("instance", e.Instance))
+	return seat
 }
 
 // hold leads until the seat is lost or the process is to stop; then it names a successor and resigns, last of all.

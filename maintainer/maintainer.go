@@ -37,10 +37,15 @@ type Maintainer struct {
 	serving sync.WaitGroup
 	// lead is what this process leads with, nil if it does not.
 	lead atomic.Pointer[lead]
+	// risen is closed when the process begins to lead, and then replaced.
+	risen     chan struct{}
+	risenLock sync.Mutex
 	// beaten is when the loop of the term made its last turn, on the clock.
 	beaten atomic.Int64
 	// evidence is what the standby has found out about a leader whose process is gone; the campaign takes it.
 	evidence chan election.Evidence
+	// campaigning: it has a session and would take the seat if it were free, or has it.
+	campaigning atomic.Bool
 	// stopping: the process stops cleanly.
 	stopping atomic.Bool
 	// killed gets the error of a failpoint: the process must do nothing any more.
@@ -62,6 +67,7 @@ func New(cfg Config) (*Maintainer, error) {
 	m := &Maintainer{
 		cfg: cfg, log: cfg.Logger.Named("maintainer").With(zap.String("maintainer", cfg.Name)), clock: cfg.Clock,
 		instance: uuid.NewString(), standbys: newStandbys(), evidence: make(chan election.Evidence), killed: make(chan error, 1),
+		risen: make(chan struct{}),
 	}
 	v, err := view.New(view.Config{Client: cfg.Client, Layout: cfg.Layout, Logger: m.log, Clock: cfg.Clock})
 	if err != nil {
@@ -165,6 +171,46 @@ func (m *Maintainer) current() *term {
 func (m *Maintainer) leading() (*term, *loop) {
 	if l := m.lead.Load(); l != nil && l.term.over.Err() == nil {
 		return l.term, l.loop
+	}
+	return nil, nil
+}
+
+// rise makes the term known, also to those that wait for it.
+func (m *Maintainer) rise(l *lead) {
+	m.risenLock.Lock()
+	defer m.risenLock.Unlock()
+	m.lead.Store(l)
+	close(m.risen)
+	m.risen = make(chan struct{})
+}
+
+// rising is closed when the process begins to lead the next time.
+func (m *Maintainer) rising() <-chan struct{} {
+	m.risenLock.Lock()
+	defer m.risenLock.Unlock()
+	return m.risen
+}
+
+// risenWait is how long somebody who asks for the leader here is kept waiting. He has read in the leader key that this
+// process leads, which he may know before the process itself does, or before it has caught up.
+const risenWait = time.Second
+
+// awaitLead is leading for somebody who has reason to believe that this process leads.
+func (m *Maintainer) awaitLead(ctx context.Context) (*term, *loop) {
+	limit := time.NewTimer(risenWait)
+	defer limit.Stop()
+	for !m.stopping.Load() {
+		risen := m.rising()
+		if t, l := m.leading(); t != nil {
+			return t, l
+		}
+		select {
+		case <-risen:
+		case <-limit.C:
+			return nil, nil
+		case <-ctx.Done():
+			return nil, nil
+		}
 	}
 	return nil, nil
 }

@@ -23,12 +23,12 @@ type sessions struct {
 // Dispatch serves one dispatcher's session until either side ends it, or the term is over.
 func (s sessions) Dispatch(rpc grpc.BidiStreamingServer[sessionv1.DispatchRequest, sessionv1.DispatchResponse]) error {
 	m := s.m
-	t, l := m.leading()
+	ctx, cancel := context.WithCancel(rpc.Context())
+	defer cancel()
+	t, l := m.awaitLead(ctx)
 	if t == nil {
 		return m.notLeader()
 	}
-	ctx, cancel := context.WithCancel(rpc.Context())
-	defer cancel()
 	in := receive(ctx, m, rpc.Recv)
 	first, err := next(ctx, t, in, m.cfg.RegisterTimeout)
 	if err != nil {

@@ -26,7 +26,11 @@ const (
 // standBy keeps a stream to whoever leads, as long as that is another process. When it breaks and the leader's host
 // refuses a new connection, the process is gone: that is the evidence to depose it. Any other failure proves nothing,
 // and the leader's lease decides.
+//
+// What is known of a term stays known when a stream to it cannot be had again: a host that goes down may first take a
+// connection that nobody serves any more.
 func (m *Maintainer) standBy(ctx context.Context) error {
+	met := int64(0) // the last term whose leader has answered
 	for ctx.Err() == nil {
 		leader, number := m.leaderRecord()
 		if number == 0 || leader.Resigned || leader.Instance == m.instance || m.current() != nil {
@@ -35,26 +39,48 @@ func (m *Maintainer) standBy(ctx context.Context) error {
 		}
 		streamed, err := m.stream(ctx, leader, number)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the stream ended because the process does
 		}
 		m.log.Debug("standby stream ended", zap.String("leader", leader.Maintainer), zap.Int64("term", number), zap.Error(err))
-		if streamed && m.processGone(ctx, leader.Address) {
+		if streamed {
+			met = number
+		}
+		if met == number && m.processGone(ctx, leader.Address) {
 			m.accuse(ctx, election.Evidence{Term: number, Instance: leader.Instance})
 		}
-		pause(ctx, standbyRetry)
+		m.lastsFor(ctx, number, standbyRetry)
 	}
 	return nil
 }
 
 // accuse hands the evidence to the campaign, unless somebody else leads by now.
 func (m *Maintainer) accuse(ctx context.Context, e election.Evidence) {
-	timer := time.NewTimer(m.cfg.TTL)
-	defer timer.Stop()
-	select {
-	case m.evidence <- e:
-	case <-timer.C:
-	case <-ctx.Done():
+	for m.lastsFor(ctx, e.Term, 0) {
+		timer := time.NewTimer(leaderPoll)
+		select {
+		case m.evidence <- e:
+			timer.Stop()
+			return
+		case <-timer.C: // the process has no session to campaign with
+		case <-ctx.Done():
+		}
+		timer.Stop()
 	}
+}
+
+// lastsFor waits as long as the term is the one in the leader key, at most d, and says whether it still is.
+func (m *Maintainer) lastsFor(ctx context.Context, number int64, d time.Duration) bool {
+	for until := time.Now().Add(d); ctx.Err() == nil; {
+		if leader, now := m.leaderRecord(); now != number || leader.Resigned {
+			return false
+		}
+		left := time.Until(until)
+		if left <= 0 {
+			return true
+		}
+		pause(ctx, min(left, leaderPoll))
+	}
+	return false
 }
 
 // processGone dials the address once. Only a refusal counts: the host is there, and nobody listens.
@@ -82,20 +108,24 @@ func (m *Maintainer) stream(ctx context.Context, leader record.Leader, number in
 	if err != nil {
 		return false, fmt.Errorf("open: %w", err)
 	}
-	if err := rpc.Send(m.standbyMessage()); err != nil {
+	said := m.standbyMessage()
+	if err := rpc.Send(said); err != nil {
 		return false, fmt.Errorf("send: %w", err)
 	}
-	ended := make(chan error, 1)
+	var over error
+	ended := make(chan struct{})
 	answered := make(chan bool, 1)
-	go func() { ended <- listen(rpc.Recv, leader.Instance, number, answered) }()
+	go func() {
+		defer close(ended)
+		over = listen(rpc.Recv, leader.Instance, number, answered)
+	}()
 	defer func() { cancel(); <-ended }()
 	tick := time.NewTicker(m.cfg.StandbyEvery)
 	defer tick.Stop()
-	for said := int64(0); ; {
+	for {
 		select {
-		case err := <-ended:
-			ended <- err
-			return streamed || isAnswered(answered), err
+		case <-ended:
+			return streamed || isAnswered(answered), over
 		case <-answered:
 			streamed = true
 		case <-tick.C:
@@ -103,10 +133,10 @@ func (m *Maintainer) stream(ctx context.Context, leader record.Leader, number in
 				return false, errTermOver
 			}
 			r := m.standbyMessage()
-			if r.GetRevision() == said && !r.GetDraining() {
+			if r.GetRevision() == said.GetRevision() && r.GetDraining() == said.GetDraining() {
 				continue
 			}
-			said = r.GetRevision()
+			said = r
 			if err := rpc.Send(r); err != nil {
 				return streamed, fmt.Errorf("send: %w", err)
 			}
@@ -142,6 +172,6 @@ func listen(recv func() (*sessionv1.StandbyResponse, error), instance string, nu
 func (m *Maintainer) standbyMessage() *sessionv1.StandbyRequest {
 	return &sessionv1.StandbyRequest{
 		Cluster: m.cfg.Layout.ClusterName(), Maintainer: m.cfg.Name, Instance: m.instance,
-		Revision: m.view.Revision(), Draining: m.stopping.Load(),
+		Revision: m.view.Revision(), Draining: m.stopping.Load() || !m.campaigning.Load(),
 	}
 }

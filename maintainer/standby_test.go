@@ -239,7 +239,7 @@ func TestWhoeverStopsNamesALivingStandby(t *testing.T) {
 		if fmt.Sprint(names) != "[m2]" {
 			t.Errorf("successors named: %q", names)
 		}
-		// Nobody is left: a standby of a former term is no successor.
+		// Nobody is left.
 		b.quit()
 		l, err := record.DecodeLeader(w.get(w.layout.Leader()).Kvs[0].Value)
 		if err != nil || !l.Resigned || l.Successor != "" {
@@ -313,5 +313,26 @@ func TestEtcdAwayForAMinute(t *testing.T) {
 		w.node("n1")
 		w.keyspace("ks", 3)
 		w.owned("ks", 3, 5*time.Second)
+	})
+}
+
+// Who was a standby in a term that is over, and has not come back since, is no successor.
+func TestAStandbyOfAFormerTermIsNoSuccessor(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a, b := w.two()
+		first := a.current().number
+		if _, err := w.etcd.Client().Delete(context.Background(), w.layout.Leader()); err != nil {
+			t.Fatal(err)
+		}
+		b.kill(false)
+		w.eventually("it leads a new term", 5*time.Second, func() string {
+			if t := a.current(); t == nil || t.number == first {
+				return "not yet"
+			}
+			return ""
+		})
+		if s := a.standbys.successor(); s != "" {
+			t.Errorf("the successor would be %q", s)
+		}
 	})
 }

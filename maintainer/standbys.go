@@ -9,7 +9,8 @@ import (
 	"github.com/spanward/spanward/internal/fault"
 )
 
-// standbys are the other maintainers that keep a stream to this leader, with how far their views are.
+// standbys are the other maintainers that keep a stream to this leader, with how far their views are. They stay known
+// when the term ends, which also ends their streams: it is then that a successor is named.
 type standbys struct {
 	mu   sync.Mutex
 	list map[string]standbyState
@@ -18,6 +19,7 @@ type standbys struct {
 type standbyState struct {
 	instance string
 	revision int64
+	// draining: it does not campaign now, because it stops or has no session.
 	draining bool
 }
 
@@ -27,6 +29,13 @@ func (s *standbys) put(name string, st standbyState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.list[name] = st
+}
+
+// clear forgets all of them: a new term begins.
+func (s *standbys) clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.list)
 }
 
 // drop forgets a standby, unless another process of that name has come since.
@@ -55,11 +64,11 @@ func (s *standbys) successor() string {
 // Standby is kept open by another maintainer, which learns by its end that this process is gone.
 func (s sessions) Standby(rpc grpc.BidiStreamingServer[sessionv1.StandbyRequest, sessionv1.StandbyResponse]) error {
 	m := s.m
-	t := m.current()
+	ctx := rpc.Context()
+	t, _ := m.awaitLead(ctx)
 	if t == nil {
 		return m.notLeader()
 	}
-	ctx := rpc.Context()
 	in := receive(ctx, m, rpc.Recv)
 	first, err := next(ctx, t, in, m.cfg.RegisterTimeout)
 	if err != nil {
@@ -74,12 +83,12 @@ func (s sessions) Standby(rpc grpc.BidiStreamingServer[sessionv1.StandbyRequest,
 	if err := rpc.Send(&sessionv1.StandbyResponse{Term: t.number, Instance: m.instance}); err != nil {
 		return err
 	}
-	defer m.standbys.drop(first.GetMaintainer(), first.GetInstance())
 	m.heardStandby(first)
 	for {
 		select {
 		case msg, ok := <-in.messages:
 			if !ok {
+				m.standbys.drop(first.GetMaintainer(), first.GetInstance())
 				return m.ended(t, in.err)
 			}
 			m.standbys.put(first.GetMaintainer(), standbyState{first.GetInstance(), msg.GetRevision(), msg.GetDraining()})

@@ -35,7 +35,8 @@ func (m *Maintainer) govern(over context.Context, number int64, won time.Time) e
 	m.stats.tookOver(took)
 	l := newLoop(m, t)
 	m.beat()
-	m.lead.Store(&lead{t, l})
+	m.standbys.clear()
+	m.rise(&lead{t, l})
 	defer m.lead.Store(nil)
 	l.log.Info("leading", zap.Duration("took", took.FirstWrite), zap.Int64("revision", m.view.Revision()))
 	l.run(over)
@@ -62,7 +63,7 @@ func (m *Maintainer) newTerm(over context.Context, end context.CancelCauseFunc, 
 func (m *Maintainer) settle(ctx context.Context, t *term, parts []txn.Part) ([]txn.Result, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(t.over, cancel)()
+	defer context.AfterFunc(t.over, cancel)() //nolint:contextcheck // it only ends ctx, when the term does
 	var out []txn.Result
 	outer := []txn.Cmp{operator.Leading(m.cfg.Layout, t.number)}
 	for _, b := range etcdx.Chunk(outer, parts) {
