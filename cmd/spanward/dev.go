@@ -93,7 +93,7 @@ func (a *app) runDev(ctx context.Context, f devCommand) error {
 		return err
 	}
 	defer home.close()
-	sup, err := newSupervisor(home, a.note)
+	sup, err := newSupervisor(home, a.timed)
 	if err != nil {
 		return err
 	}

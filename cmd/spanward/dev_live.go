@@ -138,6 +138,11 @@ func devValue(n int) string {
 	return fmt.Sprintf("change %d at %s", n, time.Now().UTC().Format(time.RFC3339Nano))
 }
 
+// timed notes what has happened just now.
+func (a *app) timed(format string, args ...any) {
+	a.note("%s  %s", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
+}
+
 // watch tells changes of state, and nothing as long as there are none.
 func (d *devCluster) watch(ctx context.Context) error {
 	c, err := d.connection(ctx)
@@ -154,7 +159,7 @@ func (d *devCluster) watch(ctx context.Context) error {
 			return nil
 		}
 		for _, line := range told.changes(headlines(resp, err)) {
-			d.app.note("%s  %s", time.Now().Format("15:04:05"), line)
+			d.app.timed("%s", line)
 		}
 		select {
 		case <-time.After(devLook):

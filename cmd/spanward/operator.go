@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -72,11 +73,12 @@ func (a *app) newOperatorWatch() *cobra.Command {
 			err := c.WatchOperators(ctx, &controlv1.WatchOperatorsRequest{}, func(op *controlv1.Operator) error {
 				o := output.FromOperator(op)
 				text := output.OperatorText(o)
-				if told[o.ID] == text {
+				about := strings.Join(append([]string{o.ID, o.Type, o.Keyspace}, o.Spans...), " ") // a placement has no id
+				if told[about] == text {
 					return nil // said again by the next maintainer
 				}
-				if told[o.ID] = text; o.Outcome != "" {
-					delete(told, o.ID)
+				if told[about] = text; o.Outcome != "" {
+					delete(told, about)
 				}
 				return a.printer().OperatorLine(o)
 			})
