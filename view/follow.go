@@ -30,6 +30,8 @@ var (
 	errStuck = errors.New("the watch has fallen silent")
 	errEnded = errors.New("the watch has ended")
 	errBack  = errors.New("etcd is behind what it has shown before")
+	// errOvertaken: etcd keeps the events of a watch that it has not announced yet, but says at once how far it is.
+	errOvertaken = errors.New("changes have come after the word that nothing was missing")
 )
 
 // Run follows etcd until ctx ends, and returns ctx's error. Everything else is retried: a view without etcd stays at the
@@ -62,7 +64,7 @@ func (v *View) follow(ctx context.Context, listed *bool) error {
 		*listed = true
 	}
 	err := v.watch(ctx, v.Revision()+1)
-	*listed = !errors.Is(err, rpctypes.ErrCompacted) && !errors.Is(err, errBack)
+	*listed = !errors.Is(err, rpctypes.ErrCompacted) && !errors.Is(err, errBack) && !errors.Is(err, errOvertaken)
 	return fmt.Errorf("watch: %w", err)
 }
 
@@ -122,7 +124,7 @@ func (v *View) watch(ctx context.Context, from int64) error {
 	late.Stop()
 	defer drain(ch)
 	defer cancel(nil)
-	f := following{view: v, heard: time.Now()}
+	f := following{view: v, heard: time.Now(), applied: from - 1}
 	return f.receive(ctx, ch)
 }
 
@@ -131,6 +133,8 @@ type following struct {
 	view *View
 	// heard is when the last message came.
 	heard time.Time
+	// applied is the revision of the last change that this watch brought.
+	applied int64
 	// behind is since when etcd has not been as far as the view, zero if it is.
 	behind time.Time
 }
@@ -183,9 +187,22 @@ func (f *following) take(r clientv3.WatchResponse) error {
 		for n < len(events) && events[n].Kv.ModRevision == events[0].Kv.ModRevision {
 			n++
 		}
-		f.view.apply(events[0].Kv.ModRevision, changed(events[:n]))
+		if err := f.apply(events[0].Kv.ModRevision, events[:n]); err != nil {
+			return err
+		}
 		events = events[n:]
 	}
+	return nil
+}
+
+// apply takes one revision. If the view is there already, though not by a change of this watch, it has been told that it
+// misses nothing while this was still on its way, and only a listing can tell what else is.
+func (f *following) apply(revision int64, events []*clientv3.Event) error {
+	if revision > f.applied && revision <= f.view.Revision() {
+		return fmt.Errorf("%w: revision %d of %d", errOvertaken, revision, f.view.Revision())
+	}
+	f.applied = max(f.applied, revision)
+	f.view.apply(revision, changed(events))
 	return nil
 }
 

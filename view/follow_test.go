@@ -260,6 +260,62 @@ func TestAnEtcdThatWentBackIsListedAgain(t *testing.T) {
 	})
 }
 
+// overtaking is a Watcher whose first change comes after the word that everything up to it was sent, and whose second
+// change never comes.
+type overtaking struct {
+	clientv3.Watcher
+	done bool
+}
+
+func (o *overtaking) Watch(ctx context.Context, key string, opts ...clientv3.OpOption) clientv3.WatchChan {
+	in := o.Watcher.Watch(ctx, key, opts...)
+	if o.done {
+		return in
+	}
+	o.done = true
+	ch := make(chan clientv3.WatchResponse)
+	go func() {
+		defer close(ch)
+		var first clientv3.WatchResponse
+		for first = range in {
+			if len(first.Events) > 0 {
+				break
+			}
+		}
+		last := clientv3.WatchResponse{Header: header(first.Events[0].Kv.ModRevision + 1)}
+		for _, r := range []clientv3.WatchResponse{last, first} {
+			select {
+			case ch <- r:
+			case <-ctx.Done():
+				return
+			}
+		}
+		<-ctx.Done()
+	}()
+	return ch
+}
+
+func TestChangesAfterTheWordThatNothingIsMissing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		etcd := etcdtest.StartBubble(t)
+		c := etcd.Process().Client()
+		c.Watcher = &overtaking{Watcher: c.Watcher}
+		v := start(t, c)
+		await(t, v, 1)
+		write(t, etcd.Client(), nodeChange("n1", 0, 0))
+		write(t, etcd.Client(), nodeChange("n2", 0, 0))
+		time.Sleep(5 * time.Second)
+		v.Read(func(s *view.State) {
+			if s.Node("n1") == nil || s.Node("n2") == nil {
+				t.Error("a change is missing for good")
+			}
+		})
+		if n := v.Stats().Lists; n != 2 {
+			t.Errorf("listed %d times", n)
+		}
+	})
+}
+
 func TestAnOutageOfEtcd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		etcd := etcdtest.StartBubble(t)
