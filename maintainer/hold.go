@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -25,7 +24,7 @@ type hold struct {
 }
 
 // holdMassLoss finds out whether failover is held, and ends it when the nodes are back or have had their time.
-func (l *loop) holdMassLoss(now time.Time) {
+func (l *loop) holdMassLoss() {
 	losses := l.m.past.recent()
 	if len(losses) == 0 && !l.hold.active {
 		clear(l.hold.back)

@@ -70,7 +70,7 @@ func (l *loop) observe(r operator.Ref, w *work, m operator.Member, now time.Time
 			l.recovered(r, w)
 		}
 	case acting != nil && acting.Stage == record.StageOpening, acting == nil && was.Session != 0:
-		l.givenUp(r, w, was, now)
+		l.givenUp(w, was, now)
 	}
 }
 
@@ -98,7 +98,7 @@ func weighsOn(m operator.Member, w *work) operator.Identity {
 
 // givenUp: the session has opened the span in vain, or given it back on its own. If it lives it will say why in a
 // moment.
-func (l *loop) givenUp(r operator.Ref, w *work, who operator.Identity, now time.Time) {
+func (l *loop) givenUp(w *work, who operator.Identity, now time.Time) {
 	if l.state.Session(who.Node) != who.Session {
 		return
 	}

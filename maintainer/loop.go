@@ -126,7 +126,7 @@ func (l *loop) turn(ctx context.Context) {
 	l.m.beat()
 	l.ring(now)
 	l.compareReports()
-	l.holdMassLoss(now)
+	l.holdMassLoss()
 	l.showUnreachable(now)
 	for range looksPerTurn {
 		r, ok := l.dirty.pop()

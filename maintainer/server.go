@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
@@ -63,7 +64,9 @@ func (m *Maintainer) serve(ctx context.Context) error {
 	} else {
 		m.server.Stop()
 	}
-	<-served
+	if err := <-served; err != nil {
+		m.log.Debug("no longer serving", zap.Error(err))
+	}
 	return nil
 }
 

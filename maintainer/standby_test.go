@@ -85,6 +85,7 @@ func TestALeaderThatStopsNamesAnUpToDateSuccessor(t *testing.T) {
 		b.etcd.Pause()
 		time.Sleep(300 * time.Millisecond)
 		w.keyspace("ks", 3)
+		time.Sleep(time.Second)
 		w.eventually("the other is up to date again", 5*time.Second, func() string { return w.behind(a, c) })
 		a.stop()
 		took := w.leads(c, time.Second)

@@ -13,7 +13,7 @@ import (
 type term struct {
 	number int64
 	// over ends with the term.
-	over context.Context
+	over context.Context //nolint:containedctx // a term is a scope: whoever holds it must know when it ends
 	seq  atomic.Int64
 	// write sends parts in batches under the term and settles every outcome. Results are in the order of parts.
 	write func(ctx context.Context, parts []txn.Part) ([]txn.Result, error)
