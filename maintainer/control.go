@@ -24,6 +24,8 @@ type control struct {
 	// current is the term that this process leads, nil if it does not; leader is where the one serves that does.
 	current func() *term
 	leader  func() string
+	// rising is closed when this process begins to lead.
+	rising func() <-chan struct{}
 	// elapsed is the clock by which nodes declare until when they may act.
 	elapsed    func() time.Duration
 	hit        func(ctx context.Context, name string) error
@@ -38,7 +40,7 @@ type control struct {
 func newControl(m *Maintainer) *control {
 	return &control{
 		layout: m.cfg.Layout, name: m.cfg.Name, address: m.cfg.Advertise, view: m.view,
-		current: m.current, leader: m.leaderAddress, elapsed: m.clock, hit: m.hit, validators: m.cfg.Validators,
+		current: m.current, leader: m.leaderAddress, rising: m.rising, elapsed: m.clock, hit: m.hit, validators: m.cfg.Validators,
 		peers: newPeers(m.dial),
 	}
 }

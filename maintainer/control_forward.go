@@ -44,10 +44,23 @@ func (c *control) route(
 	}
 	nameRequest(q)
 	for until := time.Now().Add(electionWait); ; {
+		risen := c.rising()
 		again, err := c.try(ctx, serve, forward)
-		if !again || time.Now().After(until) || !pause(ctx, electionPoll) {
+		if !again || time.Now().After(until) || !pauseUntil(ctx, risen, electionPoll) {
 			return err
 		}
+	}
+}
+
+// pauseUntil is pause, cut short when something has happened.
+func pauseUntil(ctx context.Context, happened <-chan struct{}, d time.Duration) bool {
+	select {
+	case <-happened:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
 	}
 }
 

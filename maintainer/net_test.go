@@ -16,13 +16,15 @@ type memNet struct {
 	open   map[string]*bufconn.Listener
 	conns  map[string][]net.Conn
 	silent map[string]bool
-	dials  map[string]int
+	// lingers are addresses where connections are taken once more after the process has died.
+	lingers map[string]bool
+	dials   map[string]int
 }
 
 func newMemNet() *memNet {
 	return &memNet{
 		open: map[string]*bufconn.Listener{}, conns: map[string][]net.Conn{}, silent: map[string]bool{},
-		dials: map[string]int{},
+		lingers: map[string]bool{}, dials: map[string]int{},
 	}
 }
 
@@ -36,9 +38,14 @@ func (n *memNet) listen(address string) net.Listener {
 
 func (n *memNet) dial(ctx context.Context, address string) (net.Conn, error) {
 	n.mu.Lock()
-	l, silent := n.open[address], n.silent[address]
+	l, silent, lingers := n.open[address], n.silent[address], n.lingers[address]
 	n.dials[address]++
 	n.mu.Unlock()
+	if lingers {
+		nobody, c := net.Pipe()
+		_ = nobody.Close()
+		return c, nil
+	}
 	if silent {
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -61,6 +68,9 @@ func (n *memNet) cut(address string, silent bool) {
 	n.mu.Lock()
 	conns := n.conns[address]
 	delete(n.conns, address)
+	if n.lingers[address] && n.open[address] == nil {
+		delete(n.lingers, address)
+	}
 	delete(n.open, address)
 	n.silent[address] = silent
 	n.mu.Unlock()
@@ -73,4 +83,11 @@ func (n *memNet) dialled(address string) int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.dials[address]
+}
+
+// linger makes the first cut leave the listener open, and nobody behind it; the second one closes it.
+func (n *memNet) linger(address string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.lingers[address] = true
 }

@@ -15,8 +15,9 @@ import (
 )
 
 const (
-	// standbyRetry is the pause before a stream to the same leader is tried again.
-	standbyRetry = 200 * time.Millisecond
+	// firstStandbyRetry is the pause before a stream to the same leader is tried again; it doubles up to standbyRetry.
+	firstStandbyRetry = 2 * time.Millisecond
+	standbyRetry      = 200 * time.Millisecond
 	// leaderPoll is how often a process without a leader looks for one.
 	leaderPoll = 50 * time.Millisecond
 	// probeTimeout bounds the dial that finds out whether the leader's process is gone.
@@ -27,10 +28,11 @@ const (
 // refuses a new connection, the process is gone: that is the evidence to depose it. Any other failure proves nothing,
 // and the leader's lease decides.
 //
-// What is known of a term stays known when a stream to it cannot be had again: a host that goes down may first take a
-// connection that nobody serves any more.
+// A process that dies closes its connections before it closes its listener, as a rule: the first new connection may
+// still be taken, by nobody. So the next one is tried soon, and what is known of a term stays known.
 func (m *Maintainer) standBy(ctx context.Context) error {
 	met := int64(0) // the last term whose leader has answered
+	retry := firstStandbyRetry
 	for ctx.Err() == nil {
 		leader, number := m.leaderRecord()
 		if number == 0 || leader.Resigned || leader.Instance == m.instance || m.current() != nil {
@@ -43,12 +45,16 @@ func (m *Maintainer) standBy(ctx context.Context) error {
 		}
 		m.log.Debug("standby stream ended", zap.String("leader", leader.Maintainer), zap.Int64("term", number), zap.Error(err))
 		if streamed {
-			met = number
+			met, retry = number, firstStandbyRetry
 		}
 		if met == number && m.processGone(ctx, leader.Address) {
 			m.accuse(ctx, election.Evidence{Term: number, Instance: leader.Instance})
 		}
-		m.lastsFor(ctx, number, standbyRetry)
+		if !m.lastsFor(ctx, number, retry) {
+			retry = firstStandbyRetry
+			continue
+		}
+		retry = min(2*retry, standbyRetry)
 	}
 	return nil
 }

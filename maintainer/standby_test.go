@@ -337,3 +337,17 @@ func TestAStandbyOfAFormerTermIsNoSuccessor(t *testing.T) {
 		}
 	})
 }
+
+// The listener of a process that dies may outlive its connections by a moment.
+func TestAListenerThatClosesLastDoesNotSaveTheLeader(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a, b := w.two()
+		w.net.linger(a.name)
+		a.kill(false)
+		time.Sleep(5 * time.Millisecond)
+		w.net.cut(a.name, false)
+		if took := w.leads(b, time.Second); took > 50*time.Millisecond {
+			t.Errorf("took %v", took)
+		}
+	})
+}
