@@ -63,6 +63,14 @@ func (c *Cluster) Leader() *Process {
 	return p
 }
 
+// Term is the one that lasts now, 0 if nobody leads.
+func (c *Cluster) Term() int64 {
+	c.tb.Helper()
+	var s Status
+	c.Get(&s, "status")
+	return s.Term
+}
+
 // Running waits until n spans of the keyspace run.
 func (c *Cluster) Running(ks string, n int) []Span {
 	c.tb.Helper()
