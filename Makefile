@@ -70,8 +70,9 @@ bench: ## run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem $(TESTFLAGS) ./...
 
 .PHONY: lint
-lint: ## check formatting, import floors and the linters of .golangci.yml
+lint: ## check formatting, import floors, the linters of .golangci.yml, and that go.mod is tidy
 	$(GO_LINT) run
+	$(GO) mod tidy -diff
 
 .PHONY: fmt
 fmt: ## format the Go code in place
