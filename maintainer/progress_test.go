@@ -80,13 +80,12 @@ func TestASpanOpensWhereItGot(t *testing.T) {
 		n := w.owner(refs[0])
 		n.kill()
 		w.owned("ks", 2, time.Minute)
-		asks := w.openings(refs[0])
-		last := asks[len(asks)-1].GetMembers()[0]
-		if last.Checkpoint == nil || last.GetCheckpoint() != 77 {
-			t.Errorf("opened at %v", last)
-		}
-		if first := asks[0].GetMembers()[0]; first.Checkpoint != nil {
+		if first := n.openings[refs[0]][0].GetMembers()[0]; first.Checkpoint != nil {
 			t.Errorf("the first opening was at %d", first.GetCheckpoint())
+		}
+		asks := w.owner(refs[0]).openings[refs[0]]
+		if last := asks[len(asks)-1].GetMembers()[0]; last.Checkpoint == nil || last.GetCheckpoint() != 77 {
+			t.Errorf("opened at %v", last)
 		}
 	})
 }
