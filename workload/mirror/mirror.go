@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 
@@ -128,9 +129,14 @@ func sameEtcd(ctx context.Context, src *source, f fencer, own segment, rev int64
 	if refused == nil {
 		return nil
 	}
-	r, err := fencer{kv: src.c}.get(ctx, f.keys.fence(own.ID))
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	r, err := src.c.Get(ctx, f.keys.fence(own.ID))
+	if errors.Is(err, rpctypes.ErrPermissionDenied) {
+		return fmt.Errorf("source: its user may not read %s, so nobody can tell whether source and destination are one etcd; let it, or use a dest-prefix: %w", f.keys.prefix, err)
+	}
 	if err != nil {
-		return fmt.Errorf("find out whether source and destination are one etcd: %w", err)
+		return fmt.Errorf("find out whether source and destination are one etcd: source: %w", err)
 	}
 	if len(r.Kvs) == 0 || r.Kvs[0].ModRevision != rev {
 		return nil
