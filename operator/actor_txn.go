@@ -70,7 +70,7 @@ func Commit(l keys.Layout, s Span, c Claim, o record.Owner, at record.Position, 
 		history := l.History(s.Keyspace, i.Operator)
 		outcome, why := record.OutcomeDone, ""
 		if i.To != "" && i.To != o.Node {
-			outcome, why = record.OutcomeFailed, fmt.Sprintf("%s was gone after the hand-off; the span was opened on %s", i.To, o.Node)
+			outcome, why = record.OutcomeFailed, fmt.Sprintf("after the hand-off %s was gone or could not open it; the span was opened on %s", i.To, o.Node)
 		}
 		s.Intent = i.Marked(record.Mark{Stage: record.StageOpening, At: c.At, Node: o.Node})
 		next.Intent = nil
