@@ -91,7 +91,9 @@ func understood(line string) error {
 }
 
 // shortened commands are named in a sentence without their arguments.
-func shortened(cmd *cobra.Command, rest []string) bool { return len(rest) == 0 && !cmd.HasSubCommands() }
+func shortened(cmd *cobra.Command, rest []string) bool {
+	return len(rest) == 0 && !cmd.HasSubCommands()
+}
 
 // Every command line that README and docs show is one that this binary understands, and every target exists.
 func TestCommandsInDocsAreUnderstood(t *testing.T) {
