@@ -25,10 +25,17 @@ func mustConnect(t *testing.T, cfg etcdx.Config) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	if _, err := c.Put(ctx, "k", "v"); err != nil {
-		t.Error(err)
+	// A cluster that has just lost a member may be electing a leader, and fails requests meanwhile.
+	for {
+		_, err := c.Put(ctx, "k", "v")
+		if err == nil {
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -159,19 +166,21 @@ func TestConnectToNothing(t *testing.T) {
 	_ = closed.Close()
 
 	from := time.Now()
-	mustRefuse(t, etcdx.Config{Endpoints: []string{nobody}}, fault.EtcdUnreachable, nobody, "refused")
-	if d := time.Since(from); d > 3*time.Second {
+	// The bounds below are far from what is expected, and farther from the patience that is given: they tell at once
+	// from after the timeout, on any machine.
+	mustRefuse(t, etcdx.Config{Endpoints: []string{nobody}, DialTimeout: time.Minute}, fault.EtcdUnreachable, nobody, "refused")
+	if d := time.Since(from); d > 30*time.Second {
 		t.Errorf("a refused connection took %v", d)
 	}
 	from = time.Now()
 	mustRefuse(t, etcdx.Config{Endpoints: []string{silent, nobody}, DialTimeout: time.Second}, fault.EtcdUnreachable, silent, nobody, "1s")
-	if d := time.Since(from); d > 3*time.Second {
+	if d := time.Since(from); d > 30*time.Second {
 		t.Errorf("a second became %v", d)
 	}
 	etcd := etcdtest.Start(t)
 	from = time.Now()
 	mustConnect(t, etcdx.Config{Endpoints: []string{silent, nobody, etcd.Address()}, DialTimeout: time.Minute})
-	if d := time.Since(from); d > 5*time.Second {
+	if d := time.Since(from); d > 30*time.Second {
 		t.Errorf("a hanging endpoint delayed the start by %v", d)
 	}
 }
