@@ -56,6 +56,8 @@ func (l *loop) ask(ctx context.Context, term int64, ask *sessionv1.Ask, m *sessi
 		in.event = operator.AskOpen{Span: sp, From: positionOf(m), Term: term, By: record.By(ask.GetBy())}
 	case sessionv1.Ask_ACTION_CLOSE:
 		in.event = operator.AskEnd{Span: sp, Term: term}
+	case sessionv1.Ask_ACTION_RELEASE:
+		in.event = operator.AskRelease{Span: sp}
 	default:
 		l.refuse(ref, ask, operator.ResultRefused, fmt.Sprintf("this dispatcher cannot do %v", ask.GetAction()))
 		return

@@ -75,6 +75,9 @@ func checkNew(s *view.State, name string) error {
 	case ks != nil && ks.State == record.KeyspaceCreating:
 		f.Message = "is being created by operator " + ks.CreatedBy
 		return f
+	case ks != nil && ks.Pending != nil && ks.State == record.KeyspaceDeleting:
+		f.Message = "is being deleted by operator " + ks.Pending.Operator
+		return f.Fix("wait until that is over, or choose another name")
 	case ks != nil:
 		return f
 	case !fault.Is(err, fault.UnknownKeyspace):
@@ -176,21 +179,4 @@ func (c *control) planSet(s *view.State, who asker, q *controlv1.SetKeyspaceRequ
 func remembered(list []record.Request, r record.Request) []record.Request {
 	list = append(slices.Clone(list), r)
 	return list[max(0, len(list)-keptRequests):]
-}
-
-// changeKeyspaceState will pause, resume and delete.
-func (c *control) changeKeyspaceState(_ context.Context, _ *term, q *controlv1.ChangeKeyspaceStateRequest) (*controlv1.ChangeKeyspaceStateResponse, error) {
-	if !slices.Contains([]string{"pause", "resume", "delete"}, q.GetVerb()) {
-		return nil, fault.New(fault.InvalidArgument, "cannot be done to a keyspace").On("verb", q.GetVerb()).Fix("use pause, resume or delete")
-	}
-	if err := checkRequestID(q.GetRequestId()); err != nil {
-		return nil, err
-	}
-	var err error
-	c.view.Read(func(s *view.State) { _, err = keyspaceNamed(s, "keyspace", q.GetName()) })
-	if err != nil {
-		return nil, err
-	}
-	return nil, fault.New(fault.Refused, "%s is not available yet in this version", q.GetVerb()).On("keyspace", q.GetName()).
-		Fix("remove single spans with `spanward span remove`")
 }

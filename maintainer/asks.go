@@ -75,8 +75,12 @@ func (l *loop) tell(session int64, m *sessionv1.DispatchResponse) {
 
 // point is the failpoint of an ask.
 func point(a *sessionv1.Ask) string {
-	if a.GetAction() == sessionv1.Ask_ACTION_OPEN {
+	switch a.GetAction() {
+	case sessionv1.Ask_ACTION_OPEN:
 		return "maintainer/placement/ask"
+	case sessionv1.Ask_ACTION_RELEASE:
+		return "maintainer/keyspace/ask"
+	default:
 	}
 	s, err := record.DecodeSpan(a.GetMembers()[0].GetRecord())
 	if err != nil || s.Intent == nil {

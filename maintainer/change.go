@@ -15,8 +15,10 @@ func (l *loop) changed(d *view.Dirty) {
 	}
 	for r := range d.Spans {
 		l.dirty.push(r)
+		l.noteEnding(r.Keyspace)
 	}
 	for ks := range d.Keyspaces {
+		l.noteKeyspace(ks)
 		for _, r := range l.state.Spans(ks) {
 			l.dirty.push(r)
 		}
@@ -43,6 +45,7 @@ func (l *loop) everything() {
 	for _, n := range l.state.Nodes() {
 		l.noteNode(n.Name)
 	}
+	l.noteKeyspaces()
 	l.showQuarantine()
 	l.lookAtUnplaced()
 }

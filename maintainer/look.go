@@ -30,6 +30,9 @@ func (l *loop) look(r operator.Ref, now time.Time) {
 	w = l.work(r)
 	m := recs.Members[0]
 	l.observe(r, w, m, now)
+	if recs.Keyspace == record.KeyspacePaused && m.Claim == nil && m.Span.Owner.Nobody() {
+		w.retryAt, w.holdFor, w.failedOn = time.Time{}, operator.Identity{}, "" // it was closed because it was asked to be
+	}
 	waiting := ""
 	for _, a := range operator.Next(recs) {
 		if text := l.carryOut(a, m, w, now); text != "" {
@@ -117,6 +120,10 @@ func (l *loop) carryOut(a operator.Action, m operator.Member, w *work, now time.
 		return l.want(m, w, a, now)
 	case operator.Reopen:
 		return l.reopen(m, w, a, now)
+	case operator.Release:
+		return l.askRelease(m, w, a, now)
+	case operator.AcceptRemove:
+		l.acceptRemove(m)
 	case operator.Fail:
 		l.log.Info("operator failed", refField(a.Span), zap.String("operator", m.Intent.Operator), zap.String("why", a.Why))
 		l.enqueue(write{

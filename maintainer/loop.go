@@ -63,6 +63,8 @@ type loop struct {
 	silent   map[string]time.Time
 	hold     hold
 	progress progress
+	// ending are the keyspaces with an operator in flight.
+	ending map[string]*ending
 
 	writes  []write
 	writers int
@@ -78,6 +80,7 @@ func newLoop(m *Maintainer, t *term) *loop {
 		streams: map[int64]*stream{}, unplaced: map[operator.Ref]struct{}{}, crowded: newQueue(),
 		out: map[int64][]*sessionv1.Ask{}, outConfirm: map[int64][]*sessionv1.SpanRef{},
 		silent: map[string]time.Time{}, settled: time.Now().Add(m.cfg.Settle), hold: newHold(), progress: newProgress(),
+		ending: map[string]*ending{},
 	}
 }
 
@@ -139,6 +142,7 @@ func (l *loop) turn(ctx context.Context) {
 	l.settle(now)
 	l.place(now)
 	l.makeRoom()
+	l.endKeyspaces(now)
 	l.send()
 	l.write(ctx)
 }
@@ -149,7 +153,7 @@ func (l *loop) nap() time.Duration {
 		return 0
 	}
 	now := time.Now()
-	nap := l.alarms.next(now, longestNap)
+	nap := l.endNap(now, l.alarms.next(now, longestNap))
 	if !l.settled.IsZero() {
 		nap = min(nap, max(0, l.settled.Sub(now)))
 	}

@@ -245,6 +245,10 @@ func (n *node) hear(ctx context.Context, m *sessionv1.DispatchResponse) {
 				continue
 			}
 		}
+		if a.GetAction() == sessionv1.Ask_ACTION_RELEASE {
+			results = append(results, n.release(ctx, r, a))
+			continue
+		}
 		carry = append(carry, a)
 	}
 	results = append(results, n.carryOut(ctx, m.GetTerm(), carry)...)
@@ -312,6 +316,21 @@ func (n *node) carryOut(ctx context.Context, term int64, asks []*sessionv1.Ask) 
 	}
 	n.run(ctx, outer[1:], ends)
 	return out
+}
+
+// release gives a span back.
+func (n *node) release(ctx context.Context, r operator.Ref, a *sessionv1.Ask) *sessionv1.StageResult {
+	n.mu.Lock()
+	delete(n.running, r)
+	n.mu.Unlock()
+	m := a.GetMembers()[0]
+	rec, err := record.DecodeSpan(m.GetRecord())
+	if err != nil {
+		n.w.t.Errorf("ask: %v", err)
+	}
+	s := operator.Span{Ref: r, Span: rec, Mod: m.GetModRevision()}
+	n.run(ctx, []txn.Cmp{operator.Acting(n.w.layout, n.me())}, []txn.Part{operator.HandBack(n.w.layout, s, record.Position{})})
+	return n.result(a, sessionv1.StageResult_RESULT_CLAIMED)
 }
 
 // end is the last transaction of a step.

@@ -156,9 +156,9 @@ func TestAPausedKeyspaceIsNotOpened(t *testing.T) {
 			t.Fatal(err)
 		}
 		ks.State = record.KeyspacePaused
-		w.put(w.layout.Keyspace("ks"), record.EncodeKeyspace(ks))
 		lost := w.owner(refs[0])
 		lost.kill()
+		w.put(w.layout.Keyspace("ks"), record.EncodeKeyspace(ks))
 		time.Sleep(20 * time.Second)
 		if got := w.span(refs[0]).Owner.Node; got != lost.name {
 			t.Errorf("opened on %q", got)

@@ -206,7 +206,22 @@ func (l *loop) reopen(m operator.Member, w *work, a operator.Reopen, now time.Ti
 }
 
 func (l *loop) askClose(m operator.Member, w *work, a operator.AskClose, now time.Time) string {
-	if k := w.ask; k != nil && k.action == sessionv1.Ask_ACTION_CLOSE {
+	return l.askOwner(m, w, ask{
+		action: sessionv1.Ask_ACTION_CLOSE, node: a.Owner.Node, session: a.Owner.Session,
+		by: m.Intent.By, why: m.Intent.Reason,
+	}, now)
+}
+
+func (l *loop) askRelease(m operator.Member, w *work, a operator.Release, now time.Time) string {
+	return l.askOwner(m, w, ask{
+		action: sessionv1.Ask_ACTION_RELEASE, node: a.Owner.Node, session: a.Owner.Session,
+		by: record.ByUser, why: "the keyspace is paused",
+	}, now)
+}
+
+// askOwner asks the owner to close the span, or repeats that.
+func (l *loop) askOwner(m operator.Member, w *work, want ask, now time.Time) string {
+	if k := w.ask; k != nil && k.action == want.action {
 		if k.state != refused {
 			return l.repeat(m, w, now)
 		}
@@ -215,14 +230,11 @@ func (l *loop) askClose(m operator.Member, w *work, a operator.AskClose, now tim
 			return w.waiting
 		}
 	}
-	if len(l.asked[a.Owner.Session]) >= l.m.cfg.InFlight {
+	if len(l.asked[want.session]) >= l.m.cfg.InFlight {
 		l.crowded.push(m.Ref)
-		return a.Owner.Node + " has as many asks in flight as it may"
+		return want.node + " has as many asks in flight as it may"
 	}
-	l.begin(m.Span, w, &ask{
-		action: sessionv1.Ask_ACTION_CLOSE, node: a.Owner.Node, session: a.Owner.Session,
-		by: m.Intent.By, why: m.Intent.Reason,
-	}, now)
+	l.begin(m.Span, w, &want, now)
 	return ""
 }
 

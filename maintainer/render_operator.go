@@ -138,8 +138,8 @@ func inFlight(s *view.State) []flight {
 		}
 	}
 	for ks := range s.Keyspaces() {
-		if ks.State == record.KeyspaceCreating && ks.CreatedBy != "" {
-			out = append(out, flight{Operator: renderCreating(ks)})
+		if i := ofKeyspace(ks); i != nil {
+			out = append(out, flight{Operator: renderPending(ks.Name, i)})
 		}
 	}
 	slices.SortStableFunc(out, func(a, b flight) int { return olderFirst(a.Operator, b.Operator) })
@@ -165,17 +165,30 @@ func operatorByID(s *view.State, id string) *controlv1.Operator {
 		return renderFinished(h)
 	}
 	for ks := range s.Keyspaces() {
-		if ks.State == record.KeyspaceCreating && ks.CreatedBy == id {
-			return renderCreating(ks)
+		if i := ofKeyspace(ks); i != nil && i.Operator == id {
+			return renderPending(ks.Name, i)
 		}
 	}
 	return nil
 }
 
-// renderCreating shows the operator that makes a keyspace of many spans: its record is the intent.
-func renderCreating(ks *view.Keyspace) *controlv1.Operator {
-	out := renderIntent(ks.Name, creation(ks))
-	out.Stage = record.StageName(record.StageQueued)
+// ofKeyspace is the operator in flight that a keyspace record stands for, nil if there is none: the one that it names,
+// or the one that makes a keyspace of many spans, whose intent the record itself is.
+func ofKeyspace(ks *view.Keyspace) *record.Intent {
+	if ks.State == record.KeyspaceCreating && ks.CreatedBy != "" {
+		return creation(ks)
+	}
+	return ks.Pending
+}
+
+// renderPending shows an operator that is about a whole keyspace.
+func renderPending(keyspace string, i *record.Intent) *controlv1.Operator {
+	out := renderIntent(keyspace, i)
+	at := record.StageQueued
+	if n := len(i.Marks); n > 0 {
+		at = i.Marks[n-1].Stage
+	}
+	out.Stage = record.StageName(at)
 	return out
 }
 

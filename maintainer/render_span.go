@@ -76,14 +76,14 @@ func (l spanLook) stateAt(k *known, now time.Time) string {
 	switch {
 	case l.claim != nil && l.late(k.node(l.claim.Session), now):
 		return stateStuck
+	case l.claim == nil && !l.owned && l.keyspace == record.KeyspacePaused:
+		return statePaused // whatever went wrong before, it is not tried now
 	case l.troubled():
 		return stateFailing
 	case l.claim != nil && l.acting:
 		return record.StageName(l.claim.Stage)
 	case l.owned:
 		return stateRunning
-	case l.keyspace == record.KeyspacePaused:
-		return statePaused
 	}
 	return stateAbsent
 }
@@ -112,14 +112,14 @@ func (l spanLook) why() string {
 	switch {
 	case l.claim != nil:
 		return fmt.Sprintf("%s is %s it: %s", l.claim.Node, record.StageName(l.claim.Stage), l.purpose())
+	case l.state == statePaused:
+		return "the keyspace is paused"
 	case l.heard.waiting != "":
 		return l.heard.waiting
 	case l.muted:
 		return l.Owner.Node + " does not answer the leader"
 	case l.owned:
 		return ""
-	case l.keyspace == record.KeyspacePaused:
-		return "the keyspace is paused"
 	case !l.Owner.Nobody():
 		return l.Owner.Node + " is gone"
 	case l.LastNode != "":

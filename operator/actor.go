@@ -81,6 +81,8 @@ type (
 		Span Span
 		Term int64
 	}
+	// AskRelease is the leader's request to close the span and give it back, as a stop of the process would.
+	AskRelease struct{ Span Span }
 	// AskAbort is the leader's request to give a late opening up.
 	AskAbort struct{ Operator string }
 	// Answer is the definite outcome of the transaction in flight.
@@ -111,6 +113,7 @@ type (
 
 func (AskOpen) event()     {}
 func (AskEnd) event()      {}
+func (AskRelease) event()  {}
 func (AskAbort) event()    {}
 func (Answer) event()      {}
 func (Opened) event()      {}
@@ -188,6 +191,8 @@ func (a Actor) Step(env Env, ev Event) (Actor, []Effect) {
 		return a.askOpen(env, ev)
 	case AskEnd:
 		return a.askEnd(env, ev)
+	case AskRelease:
+		return a.askRelease(env, ev)
 	case AskAbort:
 		return a.askAbort(ev)
 	case Answer:

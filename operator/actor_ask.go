@@ -31,6 +31,27 @@ func (a Actor) askEnd(env Env, ev AskEnd) (Actor, []Effect) {
 	return a, []Effect{a.sendClaim(env, ev.Term)}
 }
 
+// askRelease: what this opening of the span runs is closed and handed back. The record may be younger than the one that
+// the opening has made, if an operator was accepted and ended since. Where nothing runs, the record goes back at once.
+func (a Actor) askRelease(env Env, ev AskRelease) (Actor, []Effect) {
+	taken := Say{Result: ResultClaimed}
+	switch {
+	case a.Phase == Stopping || a.Phase == Returning:
+		return a, []Effect{taken}
+	case a.Phase != Idle && a.Phase != Running:
+		return a, []Effect{Say{Result: ResultRefused, Holder: a.Claim.Operator, Err: "the span is being acted on"}}
+	case !env.Me.Owns(ev.Span.Span) || ev.Span.Intent != nil || ev.Span.Mod < a.Span.Mod:
+		return a, []Effect{Say{Result: ResultRefused, Err: "the record does not name this session, or is out of date"}}
+	}
+	a.Span = ev.Span
+	if a.Phase == Idle {
+		a.Phase = Returning
+		return a, []Effect{taken, a.sendRecord(env, HandBack(env.Layout, a.Span, record.Position{}))}
+	}
+	a, fx := a.stop()
+	return a, append([]Effect{taken}, fx...)
+}
+
 // duplicate answers an ask for a span that is being acted on: the same operator gets its stage, another one what
 // holds the span.
 func (a Actor) duplicate(op string, stage record.Stage) Effect {

@@ -71,6 +71,13 @@ type (
 		Span  Ref
 		Owner record.Owner
 	}
+	// Release asks the recorded owner to close its span and give it back: the keyspace is paused.
+	Release struct {
+		Span  Ref
+		Owner record.Owner
+	}
+	// AcceptRemove puts a remove into the record of a span whose keyspace is being deleted.
+	AcceptRemove struct{ Span Ref }
 	// Fail ends an operator that cannot be carried out and that nobody has begun.
 	Fail struct {
 		Span Ref
@@ -90,12 +97,14 @@ type (
 	}
 )
 
-func (AskClose) action() {}
-func (Place) action()    {}
-func (Reopen) action()   {}
-func (Fail) action()     {}
-func (Drop) action()     {}
-func (Wait) action()     {}
+func (AskClose) action()     {}
+func (Place) action()        {}
+func (Reopen) action()       {}
+func (Release) action()      {}
+func (AcceptRemove) action() {}
+func (Fail) action()         {}
+func (Drop) action()         {}
+func (Wait) action()         {}
 
 // Waiting says what an operator waits for.
 type Waiting uint8
@@ -156,6 +165,10 @@ func actedOn(m Member) Action {
 func nextIdle(r Records) []Action {
 	m := r.Members[0]
 	switch {
+	case r.Keyspace == record.KeyspaceDeleting:
+		return []Action{AcceptRemove{m.Ref}}
+	case r.Keyspace == record.KeyspacePaused && m.Owner.Present():
+		return []Action{release(m)}
 	case m.Owner == Alive && m.Missing:
 		return []Action{Reopen{m.Ref, m.Span.Owner}}
 	case m.Owner.Present():
@@ -204,6 +217,13 @@ func close1(m Member) Action {
 		return Wait{m.Ref, ForStream, m.Span.Owner.Node}
 	}
 	return AskClose{m.Span.Owner, []Ref{m.Ref}}
+}
+
+func release(m Member) Action {
+	if m.Owner == Unreachable {
+		return Wait{m.Ref, ForStream, m.Span.Owner.Node}
+	}
+	return Release{m.Ref, m.Span.Owner}
 }
 
 func place(m Member, only string) Action {

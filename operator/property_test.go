@@ -35,6 +35,8 @@ func TestNothingIsLostOrDoneTwice(t *testing.T) {
 			"openFail": func(t *rapid.T) { w.openFailed(f.proc(t), f.ref(t), "disk") },
 			"move":     func(t *rapid.T) { f.accept(f.ref(t), record.KindMove, f.name(t)) },
 			"remove":   func(t *rapid.T) { f.accept(f.ref(t), record.KindRemove, "") },
+			"pause":    func(*rapid.T) { w.keyspace = record.KeyspacePaused },
+			"resume":   func(*rapid.T) { w.keyspace = record.KeyspaceRunning },
 			"broken":   func(t *rapid.T) { f.ev(t, operator.Broken{Err: "disk"}) },
 			"stop":     func(t *rapid.T) { f.ev(t, operator.Stop{}) },
 			"takeover": func(*rapid.T) { w.takeOver() },
@@ -43,6 +45,10 @@ func TestNothingIsLostOrDoneTwice(t *testing.T) {
 			"start":    func(t *rapid.T) { w.start(f.name(t)) },
 		})
 		f.settle(rt)
+		w.keyspace = record.KeyspacePaused
+		f.rest(rt, func(r operator.Ref) bool { s, ok := w.span(r); return ok && !s.Owner.Nobody() })
+		w.keyspace = record.KeyspaceDeleting
+		f.rest(rt, func(r operator.Ref) bool { _, ok := w.span(r); return ok })
 	})
 }
 
@@ -95,9 +101,37 @@ func (f *fuzz) check(t *rapid.T) {
 	}
 }
 
+// rest lets everybody carry on, with no further fault, until nothing is left of what the keyspace shall not have.
+func (f *fuzz) rest(t *rapid.T, has func(operator.Ref) bool) {
+	for range 20 {
+		f.round()
+		f.check(t)
+	}
+	for _, r := range f.refs {
+		if has(r) || f.w.claim(r) != nil {
+			f.w.out.Reset()
+			f.w.show(r)
+			t.Fatalf("%s does not come to rest\n%s", r.ID, f.w.out.String())
+		}
+	}
+}
+
+// round lets everybody do what is due for each span.
+func (f *fuzz) round() {
+	for _, r := range f.refs {
+		f.w.next(r, "n1")
+		for _, n := range f.w.procs {
+			f.w.deliver(n, r, false)
+			f.w.opened(n, r)
+			f.w.closed(n, r)
+		}
+	}
+}
+
 // settle lets every dead session end, every process finish what it is at, and the leader carry on, with no
 // further fault; then everything must be as it was asked for.
 func (f *fuzz) settle(t *rapid.T) {
+	f.w.keyspace = record.KeyspaceRunning
 	for range 60 {
 		for _, n := range f.w.procs {
 			if n.dead {
@@ -107,14 +141,7 @@ func (f *fuzz) settle(t *rapid.T) {
 			}
 		}
 		f.w.start("n1")
-		for _, r := range f.refs {
-			f.w.next(r, "n1")
-			for _, n := range f.w.procs {
-				f.w.deliver(n, r, false)
-				f.w.opened(n, r)
-				f.w.closed(n, r)
-			}
-		}
+		f.round()
 		f.check(t)
 	}
 	for _, r := range f.refs {

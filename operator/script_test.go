@@ -74,6 +74,17 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) {
 		w.stopAll(n)
 	case "expire":
 		w.expire(n)
+	case "pause":
+		w.keyspace = record.KeyspacePaused
+	case "resume":
+		w.keyspace = record.KeyspaceRunning
+	case "delete":
+		w.keyspace = record.KeyspaceDeleting
+	case "release": // asked on the record as it is now, whoever owns it
+		s, _ := w.span(r)
+		w.step(n, r, operator.AskRelease{Span: s})
+	case "forgets": // whatever it had
+		delete(n.spans, r)
 	case "takeover":
 		w.takeOver()
 	case "show":

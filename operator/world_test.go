@@ -26,6 +26,8 @@ type world struct {
 	procs []*node          // all processes, zombies included
 	sink  map[operator.Ref]uint64
 	out   strings.Builder
+	// keyspace is the state of the only keyspace.
+	keyspace record.KeyspaceState
 	// broken is the first violation of an invariant that the world noticed itself.
 	broken string
 }
@@ -57,7 +59,7 @@ func newWorld(tb testing.TB) *world {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	w := &world{l: l, store: txn.NewStore(), nodes: map[string]*node{}, sink: map[operator.Ref]uint64{}}
+	w := &world{l: l, store: txn.NewStore(), nodes: map[string]*node{}, sink: map[operator.Ref]uint64{}, keyspace: record.KeyspaceRunning}
 	w.takeOver()
 	return w
 }
@@ -155,7 +157,7 @@ func (w *world) records(r operator.Ref) operator.Records {
 	if n := w.present(s.Owner.Session); n != nil && n.spans[r] == nil {
 		m.Missing = true
 	}
-	rec := operator.Records{Members: []operator.Member{m}, Keyspace: record.KeyspaceRunning}
+	rec := operator.Records{Members: []operator.Member{m}, Keyspace: w.keyspace}
 	if s.Intent != nil && s.Intent.To != "" {
 		_, alive := w.store.Get(w.l.Node(s.Intent.To))
 		rec.Target = operator.Over
@@ -352,6 +354,10 @@ func (w *world) next(r operator.Ref, pick string) {
 			if n := w.nodes[pick]; n != nil {
 				w.ask(n.session, r, operator.AskOpen{Span: s, From: s.Checkpoint, Term: w.term, By: a.By})
 			}
+		case operator.Release:
+			w.ask(a.Owner.Session, r, operator.AskRelease{Span: s})
+		case operator.AcceptRemove:
+			w.accept(r, record.KindRemove, "")
 		case operator.Fail:
 			w.lead(operator.End(w.l, s, record.OutcomeFailed, a.Why, epoch))
 		case operator.Drop:
@@ -451,6 +457,10 @@ func action(a operator.Action) string {
 			to = a.Only
 		}
 		return fmt.Sprintf("place on %s (%s): %s", to, record.ByName(a.By), a.Why)
+	case operator.Release:
+		return "ask " + a.Owner.Node + " to release"
+	case operator.AcceptRemove:
+		return "accept a remove"
 	case operator.Fail:
 		return "fail: " + a.Why
 	case operator.Drop:

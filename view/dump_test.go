@@ -40,7 +40,12 @@ func Dump(s *State) string {
 }
 
 func dumpSpace(sp *space, line func(string, ...any)) {
-	line("space %s keyspace %+v hidden %d", sp.name, deref(sp.keyspace), sp.hidden)
+	line("space %s hidden %d", sp.name, sp.hidden)
+	if sp.keyspace != nil {
+		plain := *sp.keyspace
+		plain.Pending = nil // printed as a value, not as an address
+		line("keyspace %+v pending %+v", plain, deref(sp.keyspace.Pending))
+	}
 	for sl := range ordered(sp.slots) {
 		line("slot %v progress %v in %d", sl.ref, sl.progress, sl.buckets)
 		if sl.span != nil {

@@ -99,7 +99,12 @@ func drawChange(t *rapid.T) view.Change {
 		c.Key, c.Value = layout.NodeConfig(nodeName(t)), record.EncodeNodeConfig(record.NodeConfig{Requests: drawRequests(t)})
 	case 5:
 		c.Key = layout.Keyspace(drawKS(t))
-		c.Value = record.EncodeKeyspace(record.Keyspace{Workload: "gate", State: record.KeyspaceRunning, Requests: drawRequests(t)})
+		k := record.Keyspace{Workload: "gate", State: record.KeyspaceRunning, Requests: drawRequests(t)}
+		if rapid.Bool().Draw(t, "pending") {
+			i := drawIntent(t)
+			k.Pending = &i
+		}
+		c.Value = record.EncodeKeyspace(k)
 	case 6, 7:
 		c.Key, c.Value = layout.Span(drawKS(t), span.ID(spanID(t))), record.EncodeSpan(drawSpan(t))
 	case 8:

@@ -1,6 +1,8 @@
 package view
 
 import (
+	"slices"
+
 	"github.com/spanward/spanward/internal/record"
 	"github.com/spanward/spanward/keys"
 	"github.com/spanward/spanward/operator"
@@ -15,7 +17,7 @@ func (s *State) putKeyspace(p keys.Parsed, c *Change, d *Dirty) error {
 	s.dropKeyspace(p, d)
 	sp := s.space(p.Keyspace)
 	sp.keyspace = &Keyspace{Keyspace: r, Name: sp.name, Mod: c.Mod}
-	s.remember(c.Key, sp.name, r.Requests...)
+	s.remember(c.Key, sp.name, requestsOf(&r)...)
 	d.Keyspaces[sp.name] = true
 	return nil
 }
@@ -25,10 +27,19 @@ func (s *State) dropKeyspace(p keys.Parsed, d *Dirty) {
 	if sp == nil || sp.keyspace == nil {
 		return
 	}
-	s.forget(s.layout.Keyspace(p.Keyspace), sp.keyspace.Requests...)
+	s.forget(s.layout.Keyspace(p.Keyspace), requestsOf(&sp.keyspace.Keyspace)...)
 	sp.keyspace = nil
 	d.Keyspaces[sp.name] = true
 	s.tidy(p.Keyspace)
+}
+
+// requestsOf are those that a keyspace record remembers. That of an operator in flight is among them even if so many
+// came after it that the list has let it go.
+func requestsOf(k *record.Keyspace) []record.Request {
+	if k.Pending == nil || slices.ContainsFunc(k.Requests, func(r record.Request) bool { return r.ID == k.Pending.RequestID }) {
+		return k.Requests
+	}
+	return append(slices.Clip(k.Requests), requestOf(k.Pending))
 }
 
 func (s *State) putSpan(p keys.Parsed, c *Change, d *Dirty) error {

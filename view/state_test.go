@@ -146,8 +146,13 @@ func newExpected(list []view.Change) expected {
 			}
 		case keys.Keyspace:
 			if ks, err := record.DecodeKeyspace(c.Value); err == nil {
+				listed := false
 				for _, r := range ks.Requests {
 					request(r.ID)
+					listed = listed || ks.Pending != nil && r.ID == ks.Pending.RequestID
+				}
+				if ks.Pending != nil && !listed {
+					request(ks.Pending.RequestID)
 				}
 			}
 		case keys.NodeConfig:

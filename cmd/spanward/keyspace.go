@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -78,7 +79,7 @@ func (a *app) createKeyspace(ctx context.Context, c *cluster, f *keyspaceCreate,
 	if len(req.Ranges) == 0 {
 		a.note("keyspace %s has no spans yet: add some with `spanward span add %s --range START:END`", name, name)
 	}
-	return a.finishKeyspace(ctx, c, &f.changeFlags, resp.GetKeyspace(), "running")
+	return a.finishKeyspace(ctx, c, &f.changeFlags, resp.GetKeyspace(), nil, "running")
 }
 
 // readRanges reads the ranges of flags and of a file.
@@ -255,38 +256,60 @@ func (a *app) newKeyspaceState(verb, short, goal string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.finishKeyspace(ctx, c, &f, resp.GetKeyspace(), goal)
+			return a.finishKeyspace(ctx, c, &f, resp.GetKeyspace(), resp.GetOperator(), goal)
 		}),
 	}
 	f.register(cmd)
 	return cmd
 }
 
-// finishKeyspace prints a keyspace, with --wait once it and all its spans are in the state that was asked for.
-func (a *app) finishKeyspace(ctx context.Context, c *cluster, f *changeFlags, k *controlv1.Keyspace, goal string) error {
+// finishKeyspace prints a keyspace, with --wait once it and all its spans are in the state that was asked for, and the
+// operator that brings them there, if there is one, is over.
+func (a *app) finishKeyspace(ctx context.Context, c *cluster, f *changeFlags, k *controlv1.Keyspace, op *controlv1.Operator, goal string) error {
 	if f.wait {
 		var err error
-		if k, err = a.waitKeyspace(ctx, c, k, goal); err != nil {
+		if k, err = a.waitKeyspace(ctx, c, k, op, goal); err != nil {
 			return err
 		}
 	}
 	return a.printer().Keyspace(output.FromKeyspace(k))
 }
 
-func (a *app) waitKeyspace(ctx context.Context, c *cluster, k *controlv1.Keyspace, goal string) (*controlv1.Keyspace, error) {
+func (a *app) waitKeyspace(ctx context.Context, c *cluster, k *controlv1.Keyspace, op *controlv1.Operator, goal string) (*controlv1.Keyspace, error) {
+	began := time.Now()
 	err := a.poll(ctx, func() (bool, string, error) {
+		over, err := operatorOver(ctx, c, op, began)
+		if err != nil {
+			return false, "", err
+		}
 		now, err := c.keyspace(ctx, k.GetName())
 		if goal == "" && fault.Is(err, fault.UnknownKeyspace) {
 			k.Spans = map[string]int64{} // what it had when it was last seen
-			return true, "", nil
+			return over, k.GetName() + " is gone", nil
 		}
 		if err != nil {
 			return false, "", err
 		}
 		k = now
 		shape := output.FromKeyspace(k)
-		done := goal != "" && k.GetState() == goal && k.GetSpans()[goal] == k.GetSpans()["total"]
+		done := over && goal != "" && k.GetState() == goal && k.GetSpans()[goal] == k.GetSpans()["total"]
 		return done, fmt.Sprintf("%s %s, spans %s", shape.Name, shape.State, shape.Spans), nil
 	})
 	return k, err
+}
+
+// operatorOver reports whether an operator is done; a bad end is an error. None at all is over.
+func operatorOver(ctx context.Context, c *cluster, op *controlv1.Operator, accepted time.Time) (bool, error) {
+	if op.GetId() == "" {
+		return true, nil
+	}
+	resp, err := c.Control().ListOperators(ctx, &controlv1.ListOperatorsRequest{Id: op.GetId()})
+	if fault.Is(err, fault.UnknownOperator) && time.Since(accepted) < unseen {
+		return false, nil
+	}
+	if err != nil || len(resp.GetOperators()) == 0 {
+		return false, err
+	}
+	now := resp.GetOperators()[0]
+	return now.GetOutcome() != "", badEnd(now)
 }

@@ -25,7 +25,10 @@ var scenarios = []scenario{
 	{name: "move to a ghost", ask: askGhost, spans: 2, points: points("maintainer/move/fail")},
 	{name: "open fails", ask: askFailing, spans: 3, points: points("dispatcher/placement/abort")},
 	{name: "orphan", ask: askOrphan, spans: 2, points: points("maintainer/any/orphan")},
-	{name: "keyspace", ask: askKeyspace, spans: 2, points: points("maintainer/keyspace/")},
+	{name: "keyspace", ask: askKeyspace, spans: 2, points: points("maintainer/keyspace/accept")},
+	{name: "pause", ask: askPause, settled: (*World).notPaused, points: points("maintainer/keyspace/", "dispatcher/any/handback")},
+	{name: "resume", before: askPause, ask: askResume, spans: 2, points: points("maintainer/keyspace/accept", "dispatcher/placement/claim", "dispatcher/placement/open", "dispatcher/placement/commit")},
+	{name: "delete", ask: askDelete, settled: (*World).notDeleted, points: points("maintainer/keyspace/accept", "maintainer/keyspace/finish", "maintainer/remove/", "dispatcher/remove/")},
 	{name: "restart", ask: askRestart, spans: 2, points: points("dispatcher/any/", "maintainer/any/progress")},
 	{name: "resign", ask: askResign, spans: 2, points: points("maintainer/any/resign", "maintainer/any/campaign", "maintainer/any/register")},
 }
@@ -81,10 +84,15 @@ func TestEveryFault(t *testing.T) {
 				for _, v := range victims {
 					t.Run(point+" "+v.name, func(t *testing.T) {
 						inBubble(t, func(w *World, spans []string) {
+							if s.before != nil {
+								if err := s.before(w, spans); err != nil {
+									t.Fatal(err)
+								}
+							}
 							fired := w.Arm(point, 1, v.pick(w, spans[0]))
 							asked := make(chan error, 1)
 							go func() { asked <- s.ask(w, spans) }()
-							w.faultThenSettled(fired, asked, s.spans)
+							w.faultThenSettled(fired, asked, s.unsettled)
 						})
 					})
 				}
@@ -94,7 +102,7 @@ func TestEveryFault(t *testing.T) {
 }
 
 // faultThenSettled waits for the fault, for the answer to the user, and for everything to be well again.
-func (w *World) faultThenSettled(fired <-chan struct{}, asked <-chan error, spans int) {
+func (w *World) faultThenSettled(fired <-chan struct{}, asked <-chan error, unsettled func(w *World) string) {
 	w.t.Helper()
 	for name, c := range map[string]<-chan struct{}{"the failpoint": fired} {
 		select {
@@ -111,7 +119,7 @@ func (w *World) faultThenSettled(fired <-chan struct{}, asked <-chan error, span
 	case <-time.After(2 * patience):
 		w.t.Fatal("no answer to what was asked for")
 	}
-	w.Until("everything runs again", func() string { return w.unsettled(ks, spans) })
+	w.Until("everything is well again", func() string { return unsettled(w) })
 	w.audit()
 }
 

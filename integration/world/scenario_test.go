@@ -21,10 +21,21 @@ type scenario struct {
 	name string
 	// ask must be repeatable, like a user who repeats a command with its request id.
 	ask func(w *World, spans []string) error
+	// before is done before anything can go wrong; nil is nothing.
+	before func(w *World, spans []string) error
 	// spans that run in the end.
 	spans int
+	// settled says what is not yet as it should be in the end, if that is not spans that run.
+	settled func(w *World) string
 	// points are the failpoints that the scenario passes.
 	points []string
+}
+
+func (s scenario) unsettled(w *World) string {
+	if s.settled != nil {
+		return s.settled(w)
+	}
+	return w.unsettled(ks, s.spans)
 }
 
 // inBubble runs f in a bubble with a cluster: two maintainers, three dispatchers, a keyspace of two running spans.

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spanward/spanward/internal/record"
 	"github.com/spanward/spanward/span"
@@ -54,6 +55,20 @@ var cases = []struct {
 		"an add without history", Coverage, removedB,
 		func(w *world) *tx { return w.add("c", span.Range{Start: "m"}) },
 		func(w *world, x *tx) { w.forgetHistories(x) },
+	},
+	{
+		"a pause that leaves no history", NoLoss, func(w *world) { w.apply(w.pause()) },
+		func(w *world) *tx { return w.paused() },
+		func(w *world, x *tx) { w.forgetHistories(x) },
+	},
+	{
+		"a pause in the name of a former term", Fencing, nil,
+		func(w *world) *tx { return w.pause() },
+		func(w *world, x *tx) {
+			k := w.keyspace()
+			k.Pending = &record.Intent{Operator: "1-1", Kind: record.KindKeyspace, By: record.ByUser}
+			x.put(w.layout.Keyspace(ks), record.EncodeKeyspace(k))
+		},
 	},
 	{
 		"a split that loses keys", Coverage, splitClaimed,
@@ -585,6 +600,23 @@ func (w *world) removeAll() *tx {
 	return newTx().put(w.layout.Keyspace(ks), record.EncodeKeyspace(k))
 }
 
+// pause accepts an operator that pauses the keyspace.
+func (w *world) pause() *tx {
+	k := w.keyspace()
+	k.State = record.KeyspacePaused
+	k.RangeGeneration++
+	k.Pending = &record.Intent{Operator: w.nextOperator(), Kind: record.KindKeyspace, By: record.ByUser}
+	return newTx().put(w.layout.Keyspace(ks), record.EncodeKeyspace(k))
+}
+
+// paused ends it.
+func (w *world) paused() *tx {
+	k := w.keyspace()
+	h := record.History{Intent: *k.Pending, Outcome: record.OutcomeDone, FinishedAt: time.Unix(9, 0)}
+	k.Pending = nil
+	return newTx().put(w.layout.Keyspace(ks), record.EncodeKeyspace(k)).put(w.layout.History(ks, h.Intent.Operator), record.EncodeHistory(h))
+}
+
 // endAll ends an operator that nobody has begun.
 func (w *world) endAll(o record.Outcome, ids ...span.ID) *tx {
 	x := w.finish(newTx(), o, ids...)
@@ -650,6 +682,7 @@ func TestSettled(t *testing.T) {
 		{"nobody is there at all", "", func(w *world) { w.apply(w.lose("n1"), w.lose("n2")) }},
 		{"a claim whose session is over", NoResidue + ": a claim of n1", func(w *world) { moveClaimed(w); w.apply(newTx().del(w.layout.Node("n1"))) }},
 		{"a claim", Ends + ": still holds", moveClaimed},
+		{"a pause", Ends + ": operator", func(w *world) { w.apply(w.pause()) }},
 		{"an intent", Ends, func(w *world) { w.apply(w.accept(record.KindMove, "a")) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -19,6 +19,11 @@ func (s *step) operators() {
 		}
 		s.intents(at, intentOf(e.before), intentOf(e.after))
 	}
+	for ks, e := range s.keyspacesEd {
+		if e.judged() {
+			s.pending(ref{keyspace: ks}, pendingOf(e.before), pendingOf(e.after))
+		}
+	}
 	for op, e := range s.historiesEd {
 		switch {
 		case e.after == nil || !e.judged() || e.before != nil && e.before.bad:
@@ -35,6 +40,27 @@ func intentOf(r *rec[record.Span]) *record.Intent {
 		return nil
 	}
 	return r.value.Intent
+}
+
+func pendingOf(r *rec[record.Keyspace]) *record.Intent {
+	if r == nil {
+		return nil
+	}
+	return r.value.Pending
+}
+
+// pending judges the operator that a keyspace record names: it stays what it is until its history comes.
+func (s *step) pending(at ref, was, is *record.Intent) {
+	switch {
+	case was != nil && is != nil && was.Operator == is.Operator:
+		s.unchanged(at, was, is)
+		return
+	case was != nil && !s.endsNow(at.keyspace, was.Operator):
+		s.violate(NoLoss, at, "operator %s (%s) went from the keyspace record and did not enter the history", was.Operator, record.KindName(was.Kind))
+	}
+	if is != nil {
+		s.accepted(at, is)
+	}
 }
 
 func (s *step) intents(at ref, was, is *record.Intent) {

@@ -13,6 +13,11 @@ func (a *Auditor) Settle() {
 		for at, r := range s.spans {
 			s.settleSpan(at, r)
 		}
+		for ks, r := range s.keyspaces {
+			if i := pendingOf(r); i != nil && r.good() {
+				s.violate(Ends, ref{keyspace: ks}, "operator %s (%s) is still in flight", i.Operator, record.KindName(i.Kind))
+			}
+		}
 	}
 	a.found.add(s.found)
 }

@@ -9,7 +9,7 @@ var table = []struct {
 	steps          []string
 }{
 	// Accepting is the leader's transaction that makes a request an operator; asking is its message to a dispatcher.
-	{"maintainer", "keyspace", []string{"accept"}},
+	{"maintainer", "keyspace", []string{"accept", "ask", "finish"}},
 	{"maintainer", "add", []string{"accept"}},
 	{"maintainer", "remove", []string{"accept", "ask"}},
 	{"maintainer", "move", []string{"accept", "ask", "fail"}},

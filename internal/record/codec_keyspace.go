@@ -6,11 +6,15 @@ import (
 
 // EncodeKeyspace is the stored form of k.
 func EncodeKeyspace(k Keyspace) []byte {
-	return encode(&storev1.Keyspace{
+	m := &storev1.Keyspace{
 		Workload: text(k.Workload), Settings: textMap(k.Settings), State: k.State, RangeGeneration: k.RangeGeneration,
 		Requests: each(k.Requests, encodeRequest), CreatedBy: text(k.CreatedBy), CreatedAt: nanos(k.CreatedAt),
 		ExpectedSpans: k.ExpectedSpans,
-	})
+	}
+	if k.Pending != nil {
+		m.Pending = encodeIntent(k.Pending)
+	}
+	return encode(m)
 }
 
 // DecodeKeyspace is the inverse of EncodeKeyspace.
@@ -22,11 +26,16 @@ func DecodeKeyspace(b []byte) (Keyspace, error) {
 	if err := checkKeyspace(&m); err != nil {
 		return Keyspace{}, err
 	}
-	return Keyspace{
+	k := Keyspace{
 		Workload: m.GetWorkload(), Settings: nonEmpty(m.GetSettings()), State: m.GetState(),
 		RangeGeneration: m.GetRangeGeneration(), Requests: each(m.GetRequests(), decodeRequest),
 		CreatedBy: m.GetCreatedBy(), CreatedAt: moment(m.GetCreatedAt()), ExpectedSpans: m.GetExpectedSpans(),
-	}, nil
+	}
+	if m.GetPending() != nil {
+		i := decodeIntent(m.GetPending())
+		k.Pending = &i
+	}
+	return k, nil
 }
 
 func checkKeyspace(m *storev1.Keyspace) error {
@@ -36,8 +45,12 @@ func checkKeyspace(m *storev1.Keyspace) error {
 	if m.GetExpectedSpans() < 0 {
 		return invalid("keyspace expects %d spans", m.GetExpectedSpans())
 	}
-	return firstError(checkName("workload", m.GetWorkload()), checkOptionalName("operator", m.GetCreatedBy()),
+	err := firstError(checkName("workload", m.GetWorkload()), checkOptionalName("operator", m.GetCreatedBy()),
 		checkRequests(m.GetRequests()))
+	if err != nil || m.GetPending() == nil {
+		return err
+	}
+	return checkIntent(m.GetPending())
 }
 
 // EncodeHistory is the stored form of h.

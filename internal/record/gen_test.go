@@ -118,12 +118,17 @@ func drawNodeConfig(t *rapid.T) record.NodeConfig {
 }
 
 func drawKeyspace(t *rapid.T) record.Keyspace {
-	return record.Keyspace{
+	k := record.Keyspace{
 		Workload: name.Draw(t, "workload"), Settings: drawMap(t, "settings"),
 		State:           record.KeyspaceState(rapid.Int32Range(1, 4).Draw(t, "state")),
 		RangeGeneration: rapid.Uint64().Draw(t, "generation"), Requests: drawList(t, rapid.Custom(drawRequest), "requests"),
 		CreatedBy: noName.Draw(t, "by"), CreatedAt: drawTime(t, "at"), ExpectedSpans: rapid.Int64Min(0).Draw(t, "expected"),
 	}
+	if rapid.Bool().Draw(t, "changing") {
+		i := drawIntent(t)
+		k.Pending = &i
+	}
+	return k
 }
 
 func drawSpan(t *rapid.T) record.Span {

@@ -151,6 +151,8 @@ type Keyspace struct {
 	CreatedBy       string
 	CreatedAt       time.Time
 	ExpectedSpans   int64
+	// Pending is the operator in flight that pauses or deletes the keyspace, nil if there is none.
+	Pending *Intent
 }
 
 // Span is the record at "spans/<ks>/<id>".

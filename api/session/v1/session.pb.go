@@ -163,6 +163,8 @@ const (
 	Ask_ACTION_ABORT Ask_Action = 3
 	// ACTION_CANCEL: take the claimed operator back and open again.
 	Ask_ACTION_CANCEL Ask_Action = 4
+	// ACTION_RELEASE: close and give the span back, without an operator of its own.
+	Ask_ACTION_RELEASE Ask_Action = 5
 )
 
 // Enum value maps for Ask_Action.
@@ -173,6 +175,7 @@ var (
 		2: "ACTION_CLOSE",
 		3: "ACTION_ABORT",
 		4: "ACTION_CANCEL",
+		5: "ACTION_RELEASE",
 	}
 	Ask_Action_value = map[string]int32{
 		"ACTION_UNSPECIFIED": 0,
@@ -180,6 +183,7 @@ var (
 		"ACTION_CLOSE":       2,
 		"ACTION_ABORT":       3,
 		"ACTION_CANCEL":      4,
+		"ACTION_RELEASE":     5,
 	}
 )
 
@@ -1113,7 +1117,7 @@ const file_api_session_v1_session_proto_rawDesc = "" +
 	"\aconfirm\x18\x03 \x03(\v2\x1c.spanward.session.v1.SpanRefR\aconfirm\"9\n" +
 	"\aSpanRef\x12\x1a\n" +
 	"\bkeyspace\x18\x01 \x01(\tR\bkeyspace\x12\x12\n" +
-	"\x04span\x18\x02 \x01(\tR\x04span\"\xee\x04\n" +
+	"\x04span\x18\x02 \x01(\tR\x04span\"\x82\x05\n" +
 	"\x03Ask\x12\x1a\n" +
 	"\bkeyspace\x18\x01 \x01(\tR\bkeyspace\x127\n" +
 	"\x06action\x18\x02 \x01(\x0e2\x1f.spanward.session.v1.Ask.ActionR\x06action\x12\x1a\n" +
@@ -1133,13 +1137,14 @@ const file_api_session_v1_session_proto_rawDesc = "" +
 	"\n" +
 	"checkpoint\x18\x04 \x01(\x04H\x00R\n" +
 	"checkpoint\x88\x01\x01B\r\n" +
-	"\v_checkpoint\"h\n" +
+	"\v_checkpoint\"|\n" +
 	"\x06Action\x12\x16\n" +
 	"\x12ACTION_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vACTION_OPEN\x10\x01\x12\x10\n" +
 	"\fACTION_CLOSE\x10\x02\x12\x10\n" +
 	"\fACTION_ABORT\x10\x03\x12\x11\n" +
-	"\rACTION_CANCEL\x10\x04\"\x9e\x01\n" +
+	"\rACTION_CANCEL\x10\x04\x12\x12\n" +
+	"\x0eACTION_RELEASE\x10\x05\"\x9e\x01\n" +
 	"\x0eStandbyRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1e\n" +
 	"\n" +

@@ -868,6 +868,8 @@ type Keyspace struct {
 	CreatedAt int64  `protobuf:"varint,7,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	// expected_spans is how many spans a keyspace has once it is created.
 	ExpectedSpans int64 `protobuf:"varint,8,opt,name=expected_spans,json=expectedSpans,proto3" json:"expected_spans,omitempty"`
+	// pending is the operator in flight that pauses or deletes the keyspace: accepted, not finished.
+	Pending       *Intent `protobuf:"bytes,9,opt,name=pending,proto3" json:"pending,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -956,6 +958,13 @@ func (x *Keyspace) GetExpectedSpans() int64 {
 		return x.ExpectedSpans
 	}
 	return 0
+}
+
+func (x *Keyspace) GetPending() *Intent {
+	if x != nil {
+		return x.Pending
+	}
+	return nil
 }
 
 type Range struct {
@@ -1720,7 +1729,7 @@ const file_api_store_v1_records_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04body\x18\x02 \x01(\fR\x04body\x12\x1a\n" +
 	"\boperator\x18\x03 \x01(\tR\boperator\x12\x0e\n" +
-	"\x02at\x18\x04 \x01(\x03R\x02at\"\x98\x04\n" +
+	"\x02at\x18\x04 \x01(\x03R\x02at\"\xcd\x04\n" +
 	"\bKeyspace\x12\x1a\n" +
 	"\bworkload\x18\x01 \x01(\tR\bworkload\x12E\n" +
 	"\bsettings\x18\x02 \x03(\v2).spanward.store.v1.Keyspace.SettingsEntryR\bsettings\x127\n" +
@@ -1731,7 +1740,8 @@ const file_api_store_v1_records_proto_rawDesc = "" +
 	"created_by\x18\x06 \x01(\tR\tcreatedBy\x12\x1d\n" +
 	"\n" +
 	"created_at\x18\a \x01(\x03R\tcreatedAt\x12%\n" +
-	"\x0eexpected_spans\x18\b \x01(\x03R\rexpectedSpans\x1a;\n" +
+	"\x0eexpected_spans\x18\b \x01(\x03R\rexpectedSpans\x123\n" +
+	"\apending\x18\t \x01(\v2\x19.spanward.store.v1.IntentR\apending\x1a;\n" +
 	"\rSettingsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"k\n" +
@@ -1885,25 +1895,26 @@ var file_api_store_v1_records_proto_depIdxs = []int32{
 	22, // 3: spanward.store.v1.Keyspace.settings:type_name -> spanward.store.v1.Keyspace.SettingsEntry
 	5,  // 4: spanward.store.v1.Keyspace.state:type_name -> spanward.store.v1.Keyspace.State
 	11, // 5: spanward.store.v1.Keyspace.requests:type_name -> spanward.store.v1.Request
-	13, // 6: spanward.store.v1.Span.range:type_name -> spanward.store.v1.Range
-	14, // 7: spanward.store.v1.Span.owner:type_name -> spanward.store.v1.Owner
-	16, // 8: spanward.store.v1.Span.intent:type_name -> spanward.store.v1.Intent
-	0,  // 9: spanward.store.v1.Intent.kind:type_name -> spanward.store.v1.Kind
-	1,  // 10: spanward.store.v1.Intent.by:type_name -> spanward.store.v1.By
-	17, // 11: spanward.store.v1.Intent.marks:type_name -> spanward.store.v1.Mark
-	2,  // 12: spanward.store.v1.Mark.stage:type_name -> spanward.store.v1.Stage
-	0,  // 13: spanward.store.v1.Claim.kind:type_name -> spanward.store.v1.Kind
-	2,  // 14: spanward.store.v1.Claim.stage:type_name -> spanward.store.v1.Stage
-	1,  // 15: spanward.store.v1.Claim.by:type_name -> spanward.store.v1.By
-	23, // 16: spanward.store.v1.Progress.entries:type_name -> spanward.store.v1.Progress.Entry
-	16, // 17: spanward.store.v1.History.intent:type_name -> spanward.store.v1.Intent
-	3,  // 18: spanward.store.v1.History.outcome:type_name -> spanward.store.v1.Outcome
-	13, // 19: spanward.store.v1.History.ranges:type_name -> spanward.store.v1.Range
-	20, // [20:20] is the sub-list for method output_type
-	20, // [20:20] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	16, // 6: spanward.store.v1.Keyspace.pending:type_name -> spanward.store.v1.Intent
+	13, // 7: spanward.store.v1.Span.range:type_name -> spanward.store.v1.Range
+	14, // 8: spanward.store.v1.Span.owner:type_name -> spanward.store.v1.Owner
+	16, // 9: spanward.store.v1.Span.intent:type_name -> spanward.store.v1.Intent
+	0,  // 10: spanward.store.v1.Intent.kind:type_name -> spanward.store.v1.Kind
+	1,  // 11: spanward.store.v1.Intent.by:type_name -> spanward.store.v1.By
+	17, // 12: spanward.store.v1.Intent.marks:type_name -> spanward.store.v1.Mark
+	2,  // 13: spanward.store.v1.Mark.stage:type_name -> spanward.store.v1.Stage
+	0,  // 14: spanward.store.v1.Claim.kind:type_name -> spanward.store.v1.Kind
+	2,  // 15: spanward.store.v1.Claim.stage:type_name -> spanward.store.v1.Stage
+	1,  // 16: spanward.store.v1.Claim.by:type_name -> spanward.store.v1.By
+	23, // 17: spanward.store.v1.Progress.entries:type_name -> spanward.store.v1.Progress.Entry
+	16, // 18: spanward.store.v1.History.intent:type_name -> spanward.store.v1.Intent
+	3,  // 19: spanward.store.v1.History.outcome:type_name -> spanward.store.v1.Outcome
+	13, // 20: spanward.store.v1.History.ranges:type_name -> spanward.store.v1.Range
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_api_store_v1_records_proto_init() }
