@@ -24,8 +24,9 @@ type control struct {
 	// current is the term that this process leads, nil if it does not; leader is where the one serves that does.
 	current func() *term
 	leader  func() string
-	// rising is closed when this process begins to lead.
-	rising func() <-chan struct{}
+	// rising is closed when this process begins to lead. One that is stopping never will.
+	rising   func() <-chan struct{}
+	stopping func() bool
 	// elapsed is the clock by which nodes declare until when they may act.
 	elapsed    func() time.Duration
 	hit        func(ctx context.Context, name string) error
@@ -40,7 +41,7 @@ type control struct {
 func newControl(m *Maintainer) *control {
 	return &control{
 		layout: m.cfg.Layout, name: m.cfg.Name, address: m.cfg.Advertise, view: m.view,
-		current: m.current, leader: m.leaderAddress, rising: m.rising, elapsed: m.clock, hit: m.hit, validators: m.cfg.Validators,
+		current: m.current, leader: m.leaderAddress, rising: m.rising, stopping: m.stopping.Load, elapsed: m.clock, hit: m.hit, validators: m.cfg.Validators,
 		peers: newPeers(m.dial),
 	}
 }

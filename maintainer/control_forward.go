@@ -74,6 +74,8 @@ func (c *control) try(
 	}
 	address := c.leader()
 	switch {
+	case c.stopping():
+		return false, fault.New(fault.NotLeader, "this maintainer stops").Fix("ask another one")
 	case address == "":
 		return true, nobodyLeads("nobody leads at the moment")
 	case address == c.address:

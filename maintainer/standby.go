@@ -11,6 +11,7 @@ import (
 
 	sessionv1 "github.com/spanward/spanward/api/session/v1"
 	"github.com/spanward/spanward/election"
+	"github.com/spanward/spanward/internal/fault"
 	"github.com/spanward/spanward/internal/record"
 )
 
@@ -47,7 +48,10 @@ func (m *Maintainer) standBy(ctx context.Context) error {
 		if streamed {
 			met, retry = number, firstStandbyRetry
 		}
-		if met == number && m.processGone(ctx, leader.Address) {
+		switch {
+		case fault.Is(err, fault.NotLeader): // it lives, and whoever is next will be in the leader key
+			retry = standbyRetry
+		case met == number && m.processGone(ctx, leader.Address):
 			m.accuse(ctx, election.Evidence{Term: number, Instance: leader.Instance})
 		}
 		if !m.lastsFor(ctx, number, retry) {

@@ -9,6 +9,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	controlv1 "github.com/spanward/spanward/api/control/v1"
 	sessionv1 "github.com/spanward/spanward/api/session/v1"
 	"github.com/spanward/spanward/internal/fault"
 	"github.com/spanward/spanward/internal/record"
@@ -349,5 +350,39 @@ func TestAListenerThatClosesLastDoesNotSaveTheLeader(t *testing.T) {
 		if took := w.leads(b, time.Second); took > 50*time.Millisecond {
 			t.Errorf("took %v", took)
 		}
+	})
+}
+
+// A leader that has resigned and stops can only send its callers away: waiting there for somebody to lead would cost
+// them the time that it takes to stop.
+func TestALeaderThatStopsKeepsNoCallerWaiting(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a, b := w.two()
+		api := w.ask(a.name)
+		ask := func() error {
+			ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+			defer cancel()
+			_, err := api.GetStatus(ctx, &controlv1.GetStatusRequest{Cluster: "test"})
+			return err
+		}
+		if err := ask(); err != nil {
+			t.Fatal(err)
+		}
+		a.at(func(name string) error {
+			if name == "maintainer/any/resign/before" {
+				time.Sleep(2 * time.Second)
+			}
+			return nil
+		})
+		began := time.Now()
+		a.stop()
+		time.Sleep(10 * time.Millisecond)
+		if err := ask(); !fault.Is(err, fault.NotLeader) {
+			t.Errorf("it was told: %v", err)
+		}
+		if took := time.Since(began); took > 50*time.Millisecond {
+			t.Errorf("after %v", took)
+		}
+		w.leads(b, 3*time.Second)
 	})
 }

@@ -38,7 +38,7 @@ func (m *Maintainer) govern(over context.Context, number int64, won time.Time) e
 	m.standbys.clear()
 	m.rise(&lead{t, l})
 	defer m.lead.Store(nil)
-	l.log.Info("leading", zap.Duration("took", took.FirstWrite), zap.Int64("revision", m.view.Revision()))
+	l.log.Info("leading", zap.Duration("took", took.FirstWrite), zap.Duration("view", took.View), zap.Int64("revision", m.view.Revision()))
 	l.run(over)
 	return context.Cause(over)
 }
