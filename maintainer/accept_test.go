@@ -172,6 +172,9 @@ func TestBadInputChangesNothing(t *testing.T) {
 			{"set something bad", &controlv1.SetKeyspaceRequest{Name: "ks", Set: map[string]string{"bad": "7"}}, fault.InvalidArgument, "bad", "7", ""},
 			{"set too much", &controlv1.SetKeyspaceRequest{Name: "ks", Set: map[string]string{"a": strings.Repeat("x", maxSettingsBytes)}}, fault.InvalidArgument, "set", "", "at most"},
 			{"state of unknown keyspace", &controlv1.ChangeKeyspaceStateRequest{Name: "nope", Verb: "pause"}, fault.UnknownKeyspace, "keyspace", "nope", ""},
+			{"pause of a half-made one", &controlv1.ChangeKeyspaceStateRequest{Name: "half", Verb: "pause"}, fault.Refused, "keyspace", "half", "creating"},
+			{"delete of a half-made one", &controlv1.ChangeKeyspaceStateRequest{Name: "half", Verb: "delete"}, fault.Refused, "keyspace", "half", "creating"},
+			{"pause of an unreadable one", &controlv1.ChangeKeyspaceStateRequest{Name: "broken", Verb: "pause"}, fault.Refused, "keyspace", "broken", w.layout.Keyspace("broken")},
 			{"unknown verb", &controlv1.ChangeKeyspaceStateRequest{Name: "ks", Verb: "stop"}, fault.InvalidArgument, "verb", "stop", "pause"},
 
 			{"same id, other change", &controlv1.MoveSpanRequest{RequestId: "rm", Keyspace: "ks", Span: id(0), To: "n2"}, fault.RequestConflict, "request-id", "rm", "another id"},
