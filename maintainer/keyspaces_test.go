@@ -198,3 +198,30 @@ func TestADeleteGoesOnUnderTheNextLeader(t *testing.T) {
 		}
 	})
 }
+
+// The positions that the leader has written for a keyspace go with it: the next one of its name starts with none.
+func TestPositionsDoNotOutliveTheirKeyspace(t *testing.T) {
+	inWorld(t, func(w *world) {
+		_, refs := w.settled(1, "n1")
+		n := w.owner(refs[0])
+		for at := range uint64(12) { // something has moved at every write
+			n.checkpoint(refs[0], 100+at)
+			time.Sleep(time.Second)
+		}
+		if len(w.stored("ks")) != 1 {
+			t.Fatal("nothing was stored")
+		}
+		id, err := w.change(w.ask("m1"), "delete", "d")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.outcome("ks", id, 2*time.Second)
+		w.keyspace("ks", 1) // with the same bucket
+		w.owned("ks", 1, time.Second)
+		n.checkpoint(refs[0], 5)
+		time.Sleep(11 * time.Second)
+		if got := w.stored("ks")[refs[0].ID]; got != 5 {
+			t.Errorf("stored %d", got)
+		}
+	})
+}
