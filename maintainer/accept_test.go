@@ -104,6 +104,12 @@ func TestBadInputChangesNothing(t *testing.T) {
 		move := &controlv1.MoveSpanRequest{RequestId: "mv", Keyspace: "ks", Span: id(1), To: "n2"}
 		remove := &controlv1.RemoveSpanRequest{RequestId: "rm", Keyspace: "ks", Span: id(2)}
 		ctx := w.t.Context()
+		w.eventually("n2 is known", 5*time.Second, func() string {
+			if _, err := api.ListNodes(ctx, &controlv1.ListNodesRequest{Name: "n2"}); err != nil {
+				return err.Error()
+			}
+			return ""
+		})
 		for _, q := range []request{move, remove} {
 			if err := call(ctx, api, q); err != nil {
 				t.Fatal(err)
