@@ -105,7 +105,7 @@ func TestBadInputChangesNothing(t *testing.T) {
 		remove := &controlv1.RemoveSpanRequest{RequestId: "rm", Keyspace: "ks", Span: id(2)}
 		ctx := w.t.Context()
 		w.eventually("n2 is known", 5*time.Second, func() string {
-			if _, err := api.ListNodes(ctx, &controlv1.ListNodesRequest{Name: "n2"}); err != nil {
+			if _, err := api.ListNodes(ctx, &controlv1.ListNodesRequest{Cluster: "test", Name: "n2"}); err != nil {
 				return err.Error()
 			}
 			return ""
