@@ -106,10 +106,11 @@ func (m *Maintainer) ended(t *term, err error) error {
 	return err
 }
 
-// notLeader sends the caller to the leader, if there is one.
+// notLeader sends the caller to the leader, if there is another one. A leader that has just lost its seat may not have
+// seen that yet.
 func (m *Maintainer) notLeader() error {
 	e := fault.New(fault.NotLeader, "this maintainer does not lead")
-	if addr := m.leaderAddress(); addr != "" {
+	if addr := m.leaderAddress(); addr != "" && addr != m.cfg.Advertise {
 		return e.Fix("ask %s", addr)
 	}
 	return e.Fix("wait until one is elected")
