@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"strings"
 	"testing"
 	"time"
 
@@ -379,6 +380,10 @@ func TestALeaderThatStopsKeepsNoCallerWaiting(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 		if err := ask(); !fault.Is(err, fault.NotLeader) {
 			t.Errorf("it was told: %v", err)
+		}
+		err := w.tryRegister(a.name, &sessionv1.Register{Cluster: "test", Node: "n1", Session: 1})
+		if f, ok := fault.As(err); !ok || f.Reason != fault.NotLeader || strings.Contains(f.Remedy, a.name) {
+			t.Errorf("a dispatcher was told: %v", err)
 		}
 		if took := time.Since(began); took > 50*time.Millisecond {
 			t.Errorf("after %v", took)
