@@ -43,7 +43,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer, env environment) *app {
 // run carries out one command line and gives the exit code.
 func (a *app) run(ctx context.Context, args []string) int {
 	root := a.root() //nolint:contextcheck // cobra gives each command its context when it runs
-	root.SetArgs(args)
+	root.SetArgs(spread(root, args))
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)

@@ -40,7 +40,7 @@ type keyspaceCreate struct {
 func (a *app) newKeyspaceCreate() *cobra.Command {
 	var f keyspaceCreate
 	cmd := &cobra.Command{
-		Use:   "create KS --workload W [--range START:END]…",
+		Use:   "create KS --workload W [--range START:END …] [--set k=v …]",
 		Short: "create a keyspace with one span per range",
 		Example: `  spanward keyspace create orders --workload mirror --range : --set source=http://a:2379 --set dest=http://b:2379 --wait
   spanward keyspace create test --workload gate --range a:m --range m:`,
@@ -51,9 +51,11 @@ func (a *app) newKeyspaceCreate() *cobra.Command {
 	}
 	f.register(cmd)
 	cmd.Flags().StringVar(&f.workload, "workload", "", "what runs on each span: mirror, gate, … (required)")
-	cmd.Flags().StringArrayVar(&f.ranges, "range", nil, "range of a span, START:END; may be repeated")
+	cmd.Flags().StringArrayVar(&f.ranges, "range", nil, "range of a span, START:END; several may follow, or repeat it")
 	cmd.Flags().StringVar(&f.file, "ranges", "", "file with one range a line, - for stdin")
-	cmd.Flags().StringArrayVar(&f.set, "set", nil, "setting of the workload, k=v; may be repeated")
+	cmd.Flags().StringArrayVar(&f.set, "set", nil, "setting of the workload, k=v; several may follow, or repeat it")
+	several(cmd.Flags(), "range", ":")
+	several(cmd.Flags(), "set", "=")
 	return cmd
 }
 
@@ -77,7 +79,7 @@ func (a *app) createKeyspace(ctx context.Context, c *cluster, f *keyspaceCreate,
 		return err
 	}
 	if len(req.Ranges) == 0 {
-		a.note("keyspace %s has no spans yet: add some with `spanward span add %s --range START:END`", name, name)
+		a.note("keyspace %s was given no --range: one span takes everything", name)
 	}
 	return a.finishKeyspace(ctx, c, &f.changeFlags, resp.GetKeyspace(), nil, "running")
 }
