@@ -73,7 +73,7 @@ func (a *app) newOperatorWatch() *cobra.Command {
 			err := c.WatchOperators(ctx, &controlv1.WatchOperatorsRequest{}, func(op *controlv1.Operator) error {
 				o := output.FromOperator(op)
 				text := output.OperatorText(o)
-				about := strings.Join(append([]string{o.ID, o.Type, o.Keyspace}, o.Spans...), " ") // a placement has no id
+				about := strings.Join(append([]string{string(o.ID), o.Type, o.Keyspace}, o.Spans...), " ") // a placement has no id
 				if told[about] == text {
 					return nil // said again by the next maintainer
 				}

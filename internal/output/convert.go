@@ -34,7 +34,7 @@ func FromSpans(in []*controlv1.Span) []Span {
 // FromOperator gives the shape of an operator.
 func FromOperator(o *controlv1.Operator) Operator {
 	return Operator{
-		ID: o.GetId(), RequestID: Text(o.GetRequestId()), Type: o.GetType(), Keyspace: o.GetKeyspace(), Spans: some(o.GetSpans()),
+		ID: Text(o.GetId()), RequestID: Text(o.GetRequestId()), Type: o.GetType(), Keyspace: o.GetKeyspace(), Spans: some(o.GetSpans()),
 		From: Text(o.GetFrom()), To: Text(o.GetTo()), At: each(o.GetAt(), func(k []byte) Key { return Key(k) }),
 		Stage: o.GetStage(), Outcome: o.GetOutcome(), By: Text(o.GetBy()), Reason: Text(o.GetReason()),
 		Created: moment(o.GetCreated()), FinishedAt: moment(o.GetFinishedAt()), Error: Text(o.GetError()), Results: some(o.GetResults()),
@@ -48,7 +48,7 @@ func FromOperator(o *controlv1.Operator) Operator {
 func FromOperators(in []*controlv1.Operator) []Operator {
 	out := each(in, FromOperator)
 	slices.SortStableFunc(out, func(a, b Operator) int {
-		return cmp.Or(cmp.Compare(timeText(a.Created), timeText(b.Created)), compareIDs(a.ID, b.ID),
+		return cmp.Or(cmp.Compare(timeText(a.Created), timeText(b.Created)), compareIDs(string(a.ID), string(b.ID)),
 			cmp.Compare(a.Keyspace, b.Keyspace), slices.Compare(a.Spans, b.Spans))
 	})
 	return out

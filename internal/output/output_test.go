@@ -58,6 +58,16 @@ func isCollection(name string) bool {
 	return strings.HasSuffix(name, "s") && name != "lag_ms" && name != "may_act_until_ms" && name != "address"
 }
 
+// A placement is in flight without an id of its own; an empty text would look like one.
+func TestPlacementHasNoID(t *testing.T) {
+	text := printed(t, output.JSON, func(p output.Printer) error {
+		return p.Operator(output.FromOperator(&controlv1.Operator{Type: "add", By: "placement"}))
+	})
+	if !strings.Contains(text, `"id":null`) {
+		t.Errorf("got %s", text)
+	}
+}
+
 // An unknown checkpoint is not position 0, which is one.
 func TestZeroIsNotUnknown(t *testing.T) {
 	zero := uint64(0)

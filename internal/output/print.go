@@ -39,7 +39,7 @@ func (p Printer) Spans(in []Span) error { return list(p, "spans", in, spanColumn
 func (p Printer) Span(s Span) error { return object(p, s, spanColumns) }
 
 var operatorColumns = []column[Operator]{
-	{head: "OPERATOR", cell: func(o Operator) string { return o.ID }},
+	{head: "OPERATOR", cell: func(o Operator) string { return string(o.ID) }},
 	{head: "TYPE", cell: func(o Operator) string { return o.Type }},
 	{head: "KEYSPACE", cell: func(o Operator) string { return o.Keyspace }},
 	{head: "SPANS", cell: func(o Operator) string { return strings.Join(o.Spans, " ") }},
@@ -89,7 +89,7 @@ func (p Printer) OperatorLine(o Operator) error {
 
 // OperatorText says in one line how an operator stands.
 func OperatorText(o Operator) string {
-	words := []string{o.ID, o.Type, o.Keyspace, strings.Join(o.Spans, ",")}
+	words := []string{string(o.ID), o.Type, o.Keyspace, strings.Join(o.Spans, ",")}
 	if o.From != "" || o.To != "" {
 		words = append(words, string(cmp.Or(o.From, "-")+"→"+cmp.Or(o.To, "-")))
 	}

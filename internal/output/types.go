@@ -38,7 +38,8 @@ type Lineage struct {
 
 // Operator is one of operators[].
 type Operator struct {
-	ID         string   `json:"id"`
+	// ID is null for a placement, which is in flight without having been asked for.
+	ID         Text     `json:"id"`
 	RequestID  Text     `json:"request_id"`
 	Type       string   `json:"type"`
 	Keyspace   string   `json:"keyspace"`
