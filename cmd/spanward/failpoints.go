@@ -26,7 +26,10 @@ SPANWARD_FAILPOINTS="name=[N*]exit|sleep:DUR|hold:FILE;…" acts at hit N of a n
 // failpoints are what the environment asks for; a build without them refuses.
 func (a *app) failpoints() (*failpoint.Set, error) {
 	return failpoint.FromEnv(func(name string) string {
-		value, _ := a.env(name)
+		value, ok := a.env(name)
+		if !ok {
+			return ""
+		}
 		return value
 	})
 }

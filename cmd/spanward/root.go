@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/spanward/spanward/internal/failpoint"
 	"github.com/spanward/spanward/internal/fault"
 	"github.com/spanward/spanward/internal/output"
 )
@@ -33,7 +34,10 @@ func (a *app) root() *cobra.Command {
 	})
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		a.command = cmd
-		return a.readEnvironment(cmd)
+		if err := a.readEnvironment(cmd); err != nil {
+			return err
+		}
+		return a.checkGlobal()
 	}
 	a.globalFlags(root)
 	addCompletion(root)
@@ -60,6 +64,18 @@ func (a *app) globalFlags(root *cobra.Command) {
 	flags.DurationVar(&a.timeout, "timeout", 0, "give up after this long; 0 means never")
 	a.cluster.register(flags)
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(output.Formats(), cobra.ShellCompDirectiveNoFileComp))
+}
+
+// checkGlobal refuses what no command can work with.
+func (a *app) checkGlobal() error {
+	if a.timeout < 0 {
+		return fault.New(fault.InvalidArgument, "is negative").On("--timeout", a.timeout.String()).Fix("use 0 for never")
+	}
+	if failpoint.Enabled {
+		return nil // each role reads them once, when it starts
+	}
+	_, err := a.failpoints()
+	return err
 }
 
 // formatFlag is an output.Format that can be set by a flag.
