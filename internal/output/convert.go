@@ -1,6 +1,7 @@
 package output
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 	"strings"
@@ -13,8 +14,9 @@ import (
 
 // FromSpan gives the shape of a span.
 func FromSpan(s *controlv1.Span) Span {
+	start, end := bounds(s)
 	return Span{
-		Keyspace: s.GetKeyspace(), ID: s.GetId(), Start: Key(s.GetStart()), End: Key(s.GetEnd()), State: s.GetState(),
+		Keyspace: s.GetKeyspace(), ID: s.GetId(), Start: start, End: end, State: s.GetState(),
 		Node: Text(s.GetNode()), Session: known(s.GetSession()), Token: known(s.GetToken()),
 		Checkpoint: s.Checkpoint, LagMS: s.LagMs, Load: s.Load, Operator: Text(s.GetOperator()), LastError: Text(s.GetLastError()),
 		Lineage: Lineage{Parents: some(s.GetParents()), Children: some(s.GetChildren())},
@@ -24,11 +26,19 @@ func FromSpan(s *controlv1.Span) Span {
 
 // FromSpans gives the shapes of spans, in the order of keyspace and key.
 func FromSpans(in []*controlv1.Span) []Span {
-	out := each(in, FromSpan)
-	slices.SortFunc(out, func(a, b Span) int {
-		return cmp.Or(cmp.Compare(a.Keyspace, b.Keyspace), cmp.Compare(a.Start, b.Start), cmp.Compare(a.ID, b.ID))
+	sorted := slices.SortedFunc(slices.Values(in), func(a, b *controlv1.Span) int {
+		return cmp.Or(cmp.Compare(a.GetKeyspace(), b.GetKeyspace()), bytes.Compare(a.GetStart(), b.GetStart()),
+			cmp.Compare(a.GetId(), b.GetId()))
 	})
-	return out
+	return each(sorted, FromSpan)
+}
+
+// bounds are the ends of a span, as far as somebody could read them.
+func bounds(s *controlv1.Span) (start, end *Key) {
+	if s.GetState() == "quarantined" && len(s.GetStart()) == 0 && len(s.GetEnd()) == 0 {
+		return nil, nil
+	}
+	return new(Key(s.GetStart())), new(Key(s.GetEnd()))
 }
 
 // FromOperator gives the shape of an operator.

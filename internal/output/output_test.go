@@ -68,6 +68,21 @@ func TestPlacementHasNoID(t *testing.T) {
 	}
 }
 
+// A record that nobody can read covers an unknown range, not everything.
+func TestRangeOfWhatCannotBeReadIsUnknown(t *testing.T) {
+	one := func(s *controlv1.Span) func(output.Printer) error {
+		return func(p output.Printer) error { return p.Spans(output.FromSpans([]*controlv1.Span{s})) }
+	}
+	for state, want := range map[string]string{"quarantined": `"start":null,"end":null`, "running": `"start":"","end":""`} {
+		if text := printed(t, output.JSON, one(&controlv1.Span{State: state})); !strings.Contains(text, want) {
+			t.Errorf("%s: no %s in %s", state, want, text)
+		}
+	}
+	if text := printed(t, output.Table, one(&controlv1.Span{Id: "zzz", State: "quarantined"})); strings.Contains(text, ":") {
+		t.Errorf("a range in %s", text)
+	}
+}
+
 // An unknown checkpoint is not position 0, which is one.
 func TestZeroIsNotUnknown(t *testing.T) {
 	zero := uint64(0)

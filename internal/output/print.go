@@ -15,7 +15,7 @@ import (
 var spanColumns = []column[Span]{
 	{head: "KEYSPACE", cell: func(s Span) string { return s.Keyspace }},
 	{head: "SPAN", cell: func(s Span) string { return s.ID }},
-	{head: "RANGE", cell: func(s Span) string { return span.Range{Start: string(s.Start), End: string(s.End)}.String() }},
+	{head: "RANGE", cell: rangeText},
 	{head: "STATE", cell: func(s Span) string { return s.State }},
 	{head: "NODE", cell: func(s Span) string { return string(s.Node) }},
 	{head: "CHECKPOINT", cell: func(s Span) string { return number(s.Checkpoint) }},
@@ -30,6 +30,13 @@ var spanColumns = []column[Span]{
 	{head: "CHILDREN", wide: true, cell: func(s Span) string { return strings.Join(s.Lineage.Children, " ") }},
 	{head: "WHY", wide: true, cell: func(s Span) string { return string(s.Why) }},
 	{head: "ERROR", cell: func(s Span) string { return string(s.LastError) }},
+}
+
+func rangeText(s Span) string {
+	if s.Start == nil || s.End == nil {
+		return ""
+	}
+	return span.Range{Start: string(*s.Start), End: string(*s.End)}.String()
 }
 
 // Spans prints a list of spans.

@@ -10,10 +10,11 @@ import (
 
 // Span is one of spans[].
 type Span struct {
-	Keyspace   string   `json:"keyspace"`
-	ID         string   `json:"id"`
-	Start      Key      `json:"start"`
-	End        Key      `json:"end"`
+	Keyspace string `json:"keyspace"`
+	ID       string `json:"id"`
+	// Start and End are null if the record cannot be read: the empty text would say that it is unbounded.
+	Start      *Key     `json:"start"`
+	End        *Key     `json:"end"`
 	State      string   `json:"state"`
 	Node       Text     `json:"node"`
 	Session    *int64   `json:"session"`
