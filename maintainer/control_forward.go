@@ -46,6 +46,9 @@ func (c *control) route(
 	for until := time.Now().Add(electionWait); ; {
 		risen := c.rising()
 		again, err := c.try(ctx, serve, forward)
+		if errors.Is(err, errLeaderReplaced) {
+			until = time.Now().Add(electionWait) // what the old one took counts for nothing
+		}
 		if !again || time.Now().After(until) || !pauseUntil(ctx, risen, electionPoll) {
 			return err
 		}
@@ -83,10 +86,36 @@ func (c *control) try(
 	case forwarded(ctx):
 		return false, fault.New(fault.NotLeader, "this maintainer does not lead").Fix("ask %s", address)
 	}
+	led, done := c.whileLeads(ctx, address)
 	err = c.peers.call(address, func(leader controlv1.ControlClient) error {
-		return forward(metadata.AppendToOutgoingContext(ctx, forwardedBy, c.name), leader)
+		return forward(metadata.AppendToOutgoingContext(led, forwardedBy, c.name), leader)
 	})
+	done()
+	if _, begun := errors.AsType[begunError](err); err != nil && !begun && errors.Is(context.Cause(led), errLeaderReplaced) {
+		return true, fault.New(fault.NotLeader, "the leader was replaced during the call").Fix(repeat).Because(errLeaderReplaced)
+	}
 	return elsewhere(err, fault.NotLeader, fault.Unavailable), err
+}
+
+// replacedPoll is how often a forwarded call looks whether its leader still is one.
+const replacedPoll = 100 * time.Millisecond
+
+var errLeaderReplaced = errors.New("another leader")
+
+// whileLeads derives a context that ends when the leader is no longer the one at the address: a host that does not
+// answer any more would keep the call until its connection is given up, long after the next leader was elected.
+func (c *control) whileLeads(ctx context.Context, address string) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		for pause(ctx, replacedPoll) {
+			if c.leader() != address {
+				cancel(errLeaderReplaced)
+			}
+		}
+	}()
+	return ctx, func() { cancel(nil); <-watched }
 }
 
 func nobodyLeads(text string) error {

@@ -242,3 +242,32 @@ func TestWatchTellsAMoveToItsEnd(t *testing.T) {
 		}
 	})
 }
+
+// A leader that hangs answers nothing and refuses nothing. Calls that were forwarded to it go on with the next one.
+func TestAForwardedCallOutlivesALeaderThatHangs(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m1 := w.maintainer("m1")
+		w.leads(m1, 5*time.Second)
+		w.maintainer("m2")
+		w.maintainer("m3")
+		w.node("n1")
+		w.eventually("registered", 5*time.Second, func() string { return w.unregistered(m1) })
+		time.Sleep(time.Second)
+		api := w.ask("m2")
+		hang := make(chan struct{})
+		time.AfterFunc(20*time.Second, func() { close(hang) })
+		m1.dead = true
+		m1.at(func(name string) error {
+			if name == "maintainer/keyspace/accept/before" {
+				<-hang
+			}
+			return nil
+		})
+		began := time.Now()
+		time.AfterFunc(time.Second, m1.etcd.Kill)
+		w.create(api, "ks")
+		if took := time.Since(began); took > 8*time.Second {
+			t.Errorf("it took %v, with a TTL of 5 s", took)
+		}
+	})
+}
