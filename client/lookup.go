@@ -38,6 +38,10 @@ func (o Owner) check(key string) error {
 		return fault.New(fault.Failed, "no span of keyspace %s covers the key", o.Keyspace).On("key", span.EscapeKey(key)).
 			Fix("add a span that does with `spanward span add`")
 	}
+	if o.State == "paused" {
+		return fault.New(fault.Unavailable, "nobody owns span %s: keyspace %s is paused", o.Span, o.Keyspace).
+			On("key", span.EscapeKey(key)).Fix("run `spanward keyspace resume %s`", o.Keyspace)
+	}
 	if o.Node == "" {
 		return fault.New(fault.Unavailable, "nobody owns span %s at the moment, it is %s", o.Span, o.State).
 			On("key", span.EscapeKey(key)).Fix("ask again in a moment")

@@ -26,7 +26,7 @@ type Config struct {
 	// leaves four fifths of the shortest TTL.
 	Margin time.Duration
 	// TryTimeout bounds one attempt to renew. Zero means TTL/6, which is also the maximum, so that several attempts at
-	// different endpoints fit between the moment a renewal is due, TTL/3, and the end.
+	// different endpoints fit between the moment a renewal is due, at 3/10 of the TTL, and the end.
 	TryTimeout time.Duration
 	// Clock measures the right to act. Nil means Boottime.
 	Clock Clock
@@ -76,5 +76,6 @@ func (c Config) pollInterval() time.Duration {
 	return min(max(c.TTL/20, 50*time.Millisecond), 250*time.Millisecond)
 }
 
-// renewInterval is how long after the last answered renewal was sent the next one is due.
-func (c Config) renewInterval() time.Duration { return c.TTL / 3 }
+// renewInterval is how long after the last answered renewal was sent the next one is due. It is a little less than a
+// third of the TTL, so that whoever expects a sign of life every third is not disappointed by the way it takes.
+func (c Config) renewInterval() time.Duration { return c.TTL * 3 / 10 }

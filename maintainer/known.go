@@ -29,8 +29,10 @@ type spanKnown struct {
 	splitKeys         []string
 	// lastError of opening, closing or running; failures in a row, and when it is tried again.
 	lastError string
-	failures  int
-	retryAt   time.Time
+	// troubledSince is when the error began: it is kept as long as there is one.
+	troubledSince time.Time
+	failures      int
+	retryAt       time.Time
 	// waiting is what the span waits for, as a sentence for people.
 	waiting string
 }
@@ -78,6 +80,12 @@ func (k *known) update(r operator.Ref, change func(*spanKnown)) {
 	defer k.mu.Unlock()
 	s := k.spans[r]
 	change(&s)
+	switch {
+	case s.lastError == "":
+		s.troubledSince = time.Time{}
+	case s.troubledSince.IsZero():
+		s.troubledSince = time.Now()
+	}
 	k.spans[r] = s
 }
 

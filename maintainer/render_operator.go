@@ -19,6 +19,9 @@ func renderIntent(keyspace string, i *record.Intent) *controlv1.Operator {
 		Id: i.Operator, RequestId: i.RequestID, Type: record.KindName(i.Kind), Keyspace: keyspace, Spans: i.Spans,
 		From: i.From, To: i.To, By: record.ByName(i.By), Reason: i.Reason, Created: wireTime(i.CreatedAt), Results: i.Results,
 	}
+	if i.Kind == record.KindAdd {
+		out.Spans = i.Results // the one that it has made
+	}
 	for _, key := range i.At {
 		out.At = append(out.At, []byte(key))
 	}

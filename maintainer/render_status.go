@@ -164,9 +164,12 @@ func troubles(l keyspaceLook) []problem {
 			more++
 			continue
 		}
-		p := problem{kind: s.state, keyspace: l.Name, span: string(s.ID), node: s.Owner.Node, message: cmp.Or(s.shownError(), s.why())}
+		p := problem{kind: s.state, keyspace: l.Name, span: string(s.ID), node: s.Owner.Node, message: cmp.Or(s.shownError(), s.why()), since: s.heard.troubledSince}
 		if s.claim != nil {
-			p.node, p.since = s.claim.Node, s.claim.At
+			p.node = s.claim.Node
+		}
+		if s.claim != nil && p.since.IsZero() {
+			p.since = s.claim.At
 		}
 		out = append(out, p)
 	}

@@ -321,6 +321,7 @@ func TestValidate(t *testing.T) {
 		{"no dest", with("dest", ""), nil, "dest"},
 		{"bad url", with("source", "http://"), nil, "source"},
 		{"no port", with("dest", "http://host"), nil, "dest"},
+		{"port that is no number", with("dest", "ftp:x"), nil, "dest"},
 		{"relative directory", with("dest", "file:x"), nil, "dest"},
 		{"bad escape", with("source-prefix", `\q`), nil, "source-prefix"},
 		{"own prefix", with("dest-prefix", "/spanward-mirror/x"), nil, "dest-prefix"},

@@ -5,6 +5,7 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -186,7 +187,8 @@ func isEndpoint(e string) bool {
 		scheme, host = "http", e
 	}
 	name, port, err := net.SplitHostPort(host)
-	return (scheme == "http" || scheme == "https") && err == nil && name != "" && port != "" && !strings.ContainsAny(host, "/?#@ ")
+	_, bad := strconv.ParseUint(port, 10, 16)
+	return (scheme == "http" || scheme == "https") && err == nil && name != "" && bad == nil && !strings.ContainsAny(host, "/?#@ ")
 }
 
 // shareEndpoint compares host and port: http and https of one port are one server.
