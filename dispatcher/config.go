@@ -77,8 +77,6 @@ type Config struct {
 	Capacity int64
 	// Version of the program, for people.
 	Version string
-	// DrainTimeout is how long a clean stop lets the leader move spans away first. Zero means not at all.
-	DrainTimeout time.Duration
 	// StopTimeout bounds a clean stop: what has not closed by then is aborted. Zero means 8 s.
 	StopTimeout time.Duration
 	// TLS for the connection to the leader. Nil means plain text. Ignored if Dial is set.
@@ -137,8 +135,8 @@ func (c Config) validate(workloads map[string]Workload) error {
 	if c.TTL < 2*time.Second || c.TTL%time.Second != 0 {
 		errs = append(errs, fmt.Errorf("dispatcher: TTL %v is not a whole number of seconds of at least two", c.TTL))
 	}
-	if c.StopTimeout < 0 || c.DrainTimeout < 0 || c.Capacity < 0 {
-		errs = append(errs, errors.New("dispatcher: StopTimeout, DrainTimeout and Capacity must not be negative"))
+	if c.StopTimeout < 0 || c.Capacity < 0 {
+		errs = append(errs, errors.New("dispatcher: StopTimeout and Capacity must not be negative"))
 	}
 	if len(workloads) == 0 {
 		errs = append(errs, errors.New("dispatcher: no workload"))

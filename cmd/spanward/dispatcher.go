@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
@@ -57,7 +58,7 @@ once its session has expired, or as soon as it is started again on the same host
 	flags.StringVar(&d.dataDir, "data-dir", "", "directory to lock: a restart after a crash need not wait for the old session")
 	flags.StringArrayVar(&d.labels, "label", nil, "label k=v; may be repeated")
 	flags.Int64Var(&d.capacity, "capacity", 0, "most spans to run; 0 is no limit")
-	flags.DurationVar(&d.drainTimeout, "drain-timeout", 0, "how long a clean stop lets the leader move spans away first")
+	flags.DurationVar(&d.drainTimeout, "drain-timeout", 0, "reserved: this version does not drain, a clean stop closes every span and hands it back")
 	flags.StringVar(&d.eventsFile, "events-file", "", "file to append a JSON line to for every change of what is owned")
 	flags.StringVar(&d.gateDir, "gate-dir", "", "directory that steers the gate workload; without one it opens and closes at once")
 	d.source.register(flags, "source")
@@ -89,11 +90,14 @@ func (a *app) serveDispatcher(ctx context.Context, f *dispatcherCommand) error {
 	address := f.announced(b.listener)
 	d, err := dispatcher.New(dispatcher.Config{
 		Cluster: b.layout, Name: f.name, Advertise: address, Client: b.etcd, TTL: f.ttl, DataDir: f.dataDir, Labels: labels,
-		Capacity: f.capacity, Version: ownVersion().Version, DrainTimeout: f.drainTimeout, TLS: b.clientTLS,
+		Capacity: f.capacity, Version: ownVersion().Version, TLS: b.clientTLS,
 		Clock: leases.Boottime, Logger: b.log, Failpoints: b.failpoints, Observer: w,
 	}, w.offered)
 	if err != nil {
 		return misconfigured(err)
+	}
+	if f.drainTimeout > 0 {
+		b.log.Warn("this version does not drain: a clean stop closes every span and hands it back", zap.Duration("drain_timeout", f.drainTimeout))
 	}
 	b.http.watch(watched{alive: func() error { return nil }, ready: d.Ready}, dispatcherNumbers(d))
 	helpers := append(w.helpers, b.http, healthServer(b), b.announce(&f.serveFlags, address, w.registered))
