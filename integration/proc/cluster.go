@@ -75,6 +75,7 @@ func Start(tb testing.TB, o Options) *Cluster {
 func (c *Cluster) ExtraEtcd(name string) (*Process, string) {
 	c.tb.Helper()
 	ps, urls := c.startEtcd(name, 1)
+	c.processes[name] = ps[0]
 	return ps[0], urls
 }
 
