@@ -27,15 +27,6 @@ func ClaimSpan(l keys.Layout, s Span, c record.Claim) txn.Part {
 	}
 }
 
-// ClaimSpanWithIntent is ClaimSpan for an operator that the scheduler makes: its intent comes with the claim.
-func ClaimSpanWithIntent(l keys.Layout, s Span, c record.Claim, i *record.Intent) txn.Part {
-	p := ClaimSpan(l, s, c)
-	next := s.Span
-	next.Intent = i
-	p.Then = append(p.Then, txn.Put(l.Span(s.Keyspace, s.ID), record.EncodeSpan(next)))
-	return p
-}
-
 func historyOf(l keys.Layout, s Span) []string {
 	if s.Intent == nil {
 		return nil

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -124,16 +123,6 @@ func (p *Process) Gone() bool {
 		return true
 	default:
 		return false
-	}
-}
-
-// Wait waits for the process to end by itself.
-func (p *Process) Wait(within time.Duration) error {
-	select {
-	case <-p.done:
-		return p.err
-	case <-time.After(within):
-		return fmt.Errorf("%s still runs after %v", p.Name, within)
 	}
 }
 

@@ -147,14 +147,6 @@ func problems(in []*controlv1.Problem) []Problem {
 	return out
 }
 
-// FromLookup gives the shape of a look-up.
-func FromLookup(l *controlv1.LookupResponse) Lookup {
-	return Lookup{
-		Keyspace: l.GetKeyspace(), Key: Key(l.GetKey()), Span: Text(l.GetSpan()), Node: Text(l.GetNode()), Address: Text(l.GetAddress()),
-		Token: known(l.GetToken()), State: l.GetState(),
-	}
-}
-
 func spanCounts(m map[string]int64) SpanCounts {
 	return SpanCounts{
 		Total: m["total"], Running: m["running"], Absent: m["absent"], Opening: m["opening"], Closing: m["closing"],
