@@ -226,7 +226,7 @@ func TestUnhealthyProcessLosesItsSession(t *testing.T) {
 		s := start(t, etcd, leases.Config{Healthy: func() bool { return !sick.Load() }})
 		time.Sleep(time.Minute)
 		sick.Store(true)
-		time.Sleep(3 * time.Second)
+		time.Sleep(2500 * time.Millisecond) // and up to 1.5 s since the last renewal: of 4.5 s
 		sick.Store(false) // in time
 		time.Sleep(time.Minute)
 		s.mustAct(t)
