@@ -75,7 +75,7 @@ func encodeIntent(i *Intent) *storev1.Intent {
 		At:    each(i.At, func(k string) []byte { return []byte(k) }),
 		Spans: texts(i.Spans), Results: texts(i.Results),
 		Marks: each(i.Marks, func(m Mark) *storev1.Mark {
-			return &storev1.Mark{Stage: m.Stage, At: nanos(m.At), Node: text(m.Node)}
+			return &storev1.Mark{Stage: m.Stage, At: nanos(m.At), Node: text(m.Node), Span: text(string(m.Span))}
 		}),
 	}
 }
@@ -88,7 +88,7 @@ func decodeIntent(m *storev1.Intent) Intent {
 		At:        each(m.GetAt(), func(k []byte) string { return string(k) }),
 		Spans:     texts(m.GetSpans()), Results: texts(m.GetResults()),
 		Marks: each(m.GetMarks(), func(k *storev1.Mark) Mark {
-			return Mark{Stage: k.GetStage(), At: moment(k.GetAt()), Node: k.GetNode()}
+			return Mark{Stage: k.GetStage(), At: moment(k.GetAt()), Node: k.GetNode(), Span: span.ID(k.GetSpan())}
 		}),
 	}
 }

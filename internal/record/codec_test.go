@@ -51,6 +51,8 @@ func TestRoundTrip(t *testing.T) {
 	roundTrip(t, drawClaim, record.EncodeClaim, record.DecodeClaim)
 	roundTrip(t, drawProgress, record.EncodeProgress, record.DecodeProgress)
 	roundTrip(t, drawHistory, record.EncodeHistory, record.DecodeHistory)
+	roundTrip(t, drawCause, record.EncodeCause, record.DecodeCause)
+	roundTrip(t, drawIntent, record.EncodeIntent, record.DecodeIntent)
 }
 
 // decoders runs every decoder; the answer is the error.
@@ -64,6 +66,8 @@ var decoders = map[string]func([]byte) error{
 	"span":       func(b []byte) error { _, err := record.DecodeSpan(b); return err },
 	"claim":      func(b []byte) error { _, err := record.DecodeClaim(b); return err },
 	"progress":   func(b []byte) error { _, err := record.DecodeProgress(b); return err },
+	"cause":      func(b []byte) error { _, err := record.DecodeCause(b); return err },
+	"intent":     func(b []byte) error { _, err := record.DecodeIntent(b); return err },
 	"history":    func(b []byte) error { _, err := record.DecodeHistory(b); return err },
 }
 

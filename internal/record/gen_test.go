@@ -79,6 +79,7 @@ func drawIntent(t *rapid.T) record.Intent {
 	i.Marks = drawList(t, rapid.Custom(func(t *rapid.T) record.Mark {
 		return record.Mark{
 			Stage: record.Stage(rapid.Int32Range(1, 5).Draw(t, "stage")), At: drawTime(t, "at"), Node: noName.Draw(t, "node"),
+			Span: span.ID(noName.Draw(t, "mark span")),
 		}
 	}), "marks")
 	return i
@@ -168,10 +169,22 @@ func drawProgress(t *rapid.T) record.Progress {
 	return p
 }
 
+func drawCause(t *rapid.T) record.Cause {
+	return record.Cause{
+		By: record.By(rapid.Int32Range(1, 6).Draw(t, "cause by")), Reason: anyText.Draw(t, "cause reason"),
+		RequestID: anyText.Draw(t, "cause request"), Body: drawBytes(t, "cause body"), Operator: noName.Draw(t, "cause operator"),
+	}
+}
+
 func drawHistory(t *rapid.T) record.History {
-	return record.History{
+	h := record.History{
 		Intent: drawIntent(t), Outcome: record.Outcome(rapid.Int32Range(1, 3).Draw(t, "outcome")),
 		FinishedAt: drawTime(t, "at"), Error: anyText.Draw(t, "error"),
 		Ranges: drawList(t, rapid.Custom(drawRange), "ranges"),
 	}
+	if rapid.Bool().Draw(t, "caused") {
+		c := drawCause(t)
+		h.Cause = &c
+	}
+	return h
 }

@@ -190,6 +190,8 @@ type Mark struct {
 	Stage Stage
 	At    time.Time
 	Node  string
+	// Span that reached it, "" for the only one.
+	Span span.ID
 }
 
 // Marked is a copy of i with one more mark.
@@ -223,4 +225,16 @@ type History struct {
 	FinishedAt time.Time
 	Error      string
 	Ranges     []span.Range
+	// Cause is what ended the operator before it was done, nil if nothing did.
+	Cause *Cause
+}
+
+// Cause is a changing command, or an operator, that ends another operator.
+type Cause struct {
+	By        By
+	Reason    string
+	RequestID string
+	Body      []byte
+	// Operator that took the place of the ended one, "" for a cancel.
+	Operator string
 }

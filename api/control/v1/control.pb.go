@@ -1925,6 +1925,448 @@ func (x *MoveSpanResponse) GetOperator() *Operator {
 	return nil
 }
 
+type SplitSpanRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Cluster   string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	RequestId string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	Keyspace  string                 `protobuf:"bytes,3,opt,name=keyspace,proto3" json:"keyspace,omitempty"`
+	Span      string                 `protobuf:"bytes,4,opt,name=span,proto3" json:"span,omitempty"`
+	// at are keys strictly inside the span's range, ascending.
+	At            [][]byte `protobuf:"bytes,5,rep,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SplitSpanRequest) Reset() {
+	*x = SplitSpanRequest{}
+	mi := &file_api_control_v1_control_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SplitSpanRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SplitSpanRequest) ProtoMessage() {}
+
+func (x *SplitSpanRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SplitSpanRequest.ProtoReflect.Descriptor instead.
+func (*SplitSpanRequest) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *SplitSpanRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *SplitSpanRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *SplitSpanRequest) GetKeyspace() string {
+	if x != nil {
+		return x.Keyspace
+	}
+	return ""
+}
+
+func (x *SplitSpanRequest) GetSpan() string {
+	if x != nil {
+		return x.Span
+	}
+	return ""
+}
+
+func (x *SplitSpanRequest) GetAt() [][]byte {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+type SplitSpanResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Operator      *Operator              `protobuf:"bytes,1,opt,name=operator,proto3" json:"operator,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SplitSpanResponse) Reset() {
+	*x = SplitSpanResponse{}
+	mi := &file_api_control_v1_control_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SplitSpanResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SplitSpanResponse) ProtoMessage() {}
+
+func (x *SplitSpanResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SplitSpanResponse.ProtoReflect.Descriptor instead.
+func (*SplitSpanResponse) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *SplitSpanResponse) GetOperator() *Operator {
+	if x != nil {
+		return x.Operator
+	}
+	return nil
+}
+
+type MergeSpansRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Cluster   string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	RequestId string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	Keyspace  string                 `protobuf:"bytes,3,opt,name=keyspace,proto3" json:"keyspace,omitempty"`
+	// spans are adjacent, in any order.
+	Spans         []string `protobuf:"bytes,4,rep,name=spans,proto3" json:"spans,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MergeSpansRequest) Reset() {
+	*x = MergeSpansRequest{}
+	mi := &file_api_control_v1_control_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MergeSpansRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MergeSpansRequest) ProtoMessage() {}
+
+func (x *MergeSpansRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MergeSpansRequest.ProtoReflect.Descriptor instead.
+func (*MergeSpansRequest) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *MergeSpansRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *MergeSpansRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *MergeSpansRequest) GetKeyspace() string {
+	if x != nil {
+		return x.Keyspace
+	}
+	return ""
+}
+
+func (x *MergeSpansRequest) GetSpans() []string {
+	if x != nil {
+		return x.Spans
+	}
+	return nil
+}
+
+type MergeSpansResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Operator      *Operator              `protobuf:"bytes,1,opt,name=operator,proto3" json:"operator,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MergeSpansResponse) Reset() {
+	*x = MergeSpansResponse{}
+	mi := &file_api_control_v1_control_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MergeSpansResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MergeSpansResponse) ProtoMessage() {}
+
+func (x *MergeSpansResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MergeSpansResponse.ProtoReflect.Descriptor instead.
+func (*MergeSpansResponse) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *MergeSpansResponse) GetOperator() *Operator {
+	if x != nil {
+		return x.Operator
+	}
+	return nil
+}
+
+type CancelOperatorRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	RequestId     string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	Id            string                 `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelOperatorRequest) Reset() {
+	*x = CancelOperatorRequest{}
+	mi := &file_api_control_v1_control_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelOperatorRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelOperatorRequest) ProtoMessage() {}
+
+func (x *CancelOperatorRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelOperatorRequest.ProtoReflect.Descriptor instead.
+func (*CancelOperatorRequest) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *CancelOperatorRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *CancelOperatorRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *CancelOperatorRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type CancelOperatorResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Operator      *Operator              `protobuf:"bytes,1,opt,name=operator,proto3" json:"operator,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelOperatorResponse) Reset() {
+	*x = CancelOperatorResponse{}
+	mi := &file_api_control_v1_control_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelOperatorResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelOperatorResponse) ProtoMessage() {}
+
+func (x *CancelOperatorResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelOperatorResponse.ProtoReflect.Descriptor instead.
+func (*CancelOperatorResponse) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *CancelOperatorResponse) GetOperator() *Operator {
+	if x != nil {
+		return x.Operator
+	}
+	return nil
+}
+
+type EvictNodeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	RequestId     string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EvictNodeRequest) Reset() {
+	*x = EvictNodeRequest{}
+	mi := &file_api_control_v1_control_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EvictNodeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EvictNodeRequest) ProtoMessage() {}
+
+func (x *EvictNodeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EvictNodeRequest.ProtoReflect.Descriptor instead.
+func (*EvictNodeRequest) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *EvictNodeRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *EvictNodeRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *EvictNodeRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type EvictNodeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          *Node                  `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EvictNodeResponse) Reset() {
+	*x = EvictNodeResponse{}
+	mi := &file_api_control_v1_control_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EvictNodeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EvictNodeResponse) ProtoMessage() {}
+
+func (x *EvictNodeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EvictNodeResponse.ProtoReflect.Descriptor instead.
+func (*EvictNodeResponse) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *EvictNodeResponse) GetNode() *Node {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
 type ListOperatorsRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Cluster string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
@@ -1945,7 +2387,7 @@ type ListOperatorsRequest struct {
 
 func (x *ListOperatorsRequest) Reset() {
 	*x = ListOperatorsRequest{}
-	mi := &file_api_control_v1_control_proto_msgTypes[25]
+	mi := &file_api_control_v1_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1957,7 +2399,7 @@ func (x *ListOperatorsRequest) String() string {
 func (*ListOperatorsRequest) ProtoMessage() {}
 
 func (x *ListOperatorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[25]
+	mi := &file_api_control_v1_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1970,7 +2412,7 @@ func (x *ListOperatorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOperatorsRequest.ProtoReflect.Descriptor instead.
 func (*ListOperatorsRequest) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{25}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListOperatorsRequest) GetCluster() string {
@@ -2045,7 +2487,7 @@ type ListOperatorsResponse struct {
 
 func (x *ListOperatorsResponse) Reset() {
 	*x = ListOperatorsResponse{}
-	mi := &file_api_control_v1_control_proto_msgTypes[26]
+	mi := &file_api_control_v1_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2057,7 +2499,7 @@ func (x *ListOperatorsResponse) String() string {
 func (*ListOperatorsResponse) ProtoMessage() {}
 
 func (x *ListOperatorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[26]
+	mi := &file_api_control_v1_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2070,7 +2512,7 @@ func (x *ListOperatorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOperatorsResponse.ProtoReflect.Descriptor instead.
 func (*ListOperatorsResponse) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{26}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListOperatorsResponse) GetOperators() []*Operator {
@@ -2090,7 +2532,7 @@ type WatchOperatorsRequest struct {
 
 func (x *WatchOperatorsRequest) Reset() {
 	*x = WatchOperatorsRequest{}
-	mi := &file_api_control_v1_control_proto_msgTypes[27]
+	mi := &file_api_control_v1_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2102,7 +2544,7 @@ func (x *WatchOperatorsRequest) String() string {
 func (*WatchOperatorsRequest) ProtoMessage() {}
 
 func (x *WatchOperatorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[27]
+	mi := &file_api_control_v1_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2115,7 +2557,7 @@ func (x *WatchOperatorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchOperatorsRequest.ProtoReflect.Descriptor instead.
 func (*WatchOperatorsRequest) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{27}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *WatchOperatorsRequest) GetCluster() string {
@@ -2141,7 +2583,7 @@ type WatchOperatorsResponse struct {
 
 func (x *WatchOperatorsResponse) Reset() {
 	*x = WatchOperatorsResponse{}
-	mi := &file_api_control_v1_control_proto_msgTypes[28]
+	mi := &file_api_control_v1_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2153,7 +2595,7 @@ func (x *WatchOperatorsResponse) String() string {
 func (*WatchOperatorsResponse) ProtoMessage() {}
 
 func (x *WatchOperatorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[28]
+	mi := &file_api_control_v1_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2166,7 +2608,7 @@ func (x *WatchOperatorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchOperatorsResponse.ProtoReflect.Descriptor instead.
 func (*WatchOperatorsResponse) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{28}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *WatchOperatorsResponse) GetOperator() *Operator {
@@ -2186,7 +2628,7 @@ type ListNodesRequest struct {
 
 func (x *ListNodesRequest) Reset() {
 	*x = ListNodesRequest{}
-	mi := &file_api_control_v1_control_proto_msgTypes[29]
+	mi := &file_api_control_v1_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2198,7 +2640,7 @@ func (x *ListNodesRequest) String() string {
 func (*ListNodesRequest) ProtoMessage() {}
 
 func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[29]
+	mi := &file_api_control_v1_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2211,7 +2653,7 @@ func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesRequest.ProtoReflect.Descriptor instead.
 func (*ListNodesRequest) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{29}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListNodesRequest) GetCluster() string {
@@ -2237,7 +2679,7 @@ type ListNodesResponse struct {
 
 func (x *ListNodesResponse) Reset() {
 	*x = ListNodesResponse{}
-	mi := &file_api_control_v1_control_proto_msgTypes[30]
+	mi := &file_api_control_v1_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2249,7 +2691,7 @@ func (x *ListNodesResponse) String() string {
 func (*ListNodesResponse) ProtoMessage() {}
 
 func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[30]
+	mi := &file_api_control_v1_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2262,7 +2704,7 @@ func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesResponse.ProtoReflect.Descriptor instead.
 func (*ListNodesResponse) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{30}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListNodesResponse) GetNodes() []*Node {
@@ -2283,7 +2725,7 @@ type LookupRequest struct {
 
 func (x *LookupRequest) Reset() {
 	*x = LookupRequest{}
-	mi := &file_api_control_v1_control_proto_msgTypes[31]
+	mi := &file_api_control_v1_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2295,7 +2737,7 @@ func (x *LookupRequest) String() string {
 func (*LookupRequest) ProtoMessage() {}
 
 func (x *LookupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[31]
+	mi := &file_api_control_v1_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2308,7 +2750,7 @@ func (x *LookupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupRequest.ProtoReflect.Descriptor instead.
 func (*LookupRequest) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{31}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *LookupRequest) GetCluster() string {
@@ -2347,7 +2789,7 @@ type LookupResponse struct {
 
 func (x *LookupResponse) Reset() {
 	*x = LookupResponse{}
-	mi := &file_api_control_v1_control_proto_msgTypes[32]
+	mi := &file_api_control_v1_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2359,7 +2801,7 @@ func (x *LookupResponse) String() string {
 func (*LookupResponse) ProtoMessage() {}
 
 func (x *LookupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[32]
+	mi := &file_api_control_v1_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2372,7 +2814,7 @@ func (x *LookupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupResponse.ProtoReflect.Descriptor instead.
 func (*LookupResponse) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{32}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *LookupResponse) GetKeyspace() string {
@@ -2425,17 +2867,21 @@ func (x *LookupResponse) GetState() string {
 }
 
 type Operator_Step struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Stage         string                 `protobuf:"bytes,1,opt,name=stage,proto3" json:"stage,omitempty"`
-	At            *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
-	Node          string                 `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Stage string                 `protobuf:"bytes,1,opt,name=stage,proto3" json:"stage,omitempty"`
+	At    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
+	Node  string                 `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
+	// span that reached the stage.
+	Span string `protobuf:"bytes,4,opt,name=span,proto3" json:"span,omitempty"`
+	// duration_ms until the next stage, absent for the last one.
+	DurationMs    *int64 `protobuf:"varint,5,opt,name=duration_ms,json=durationMs,proto3,oneof" json:"duration_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Operator_Step) Reset() {
 	*x = Operator_Step{}
-	mi := &file_api_control_v1_control_proto_msgTypes[33]
+	mi := &file_api_control_v1_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2447,7 +2893,7 @@ func (x *Operator_Step) String() string {
 func (*Operator_Step) ProtoMessage() {}
 
 func (x *Operator_Step) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[33]
+	mi := &file_api_control_v1_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2482,6 +2928,20 @@ func (x *Operator_Step) GetNode() string {
 		return x.Node
 	}
 	return ""
+}
+
+func (x *Operator_Step) GetSpan() string {
+	if x != nil {
+		return x.Span
+	}
+	return ""
+}
+
+func (x *Operator_Step) GetDurationMs() int64 {
+	if x != nil && x.DurationMs != nil {
+		return *x.DurationMs
+	}
+	return 0
 }
 
 var File_api_control_v1_control_proto protoreflect.FileDescriptor
@@ -2521,7 +2981,7 @@ const file_api_control_v1_control_proto_rawDesc = "" +
 	"\a_lag_msB\a\n" +
 	"\x05_loadB\t\n" +
 	"\a_copiedB\r\n" +
-	"\v_copy_total\"\xc6\x04\n" +
+	"\v_copy_total\"\x91\x05\n" +
 	"\bOperator\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
 	"\n" +
@@ -2542,11 +3002,15 @@ const file_api_control_v1_control_proto_rawDesc = "" +
 	"finishedAt\x12\x14\n" +
 	"\x05error\x18\x0f \x01(\tR\x05error\x12\x18\n" +
 	"\aresults\x18\x10 \x03(\tR\aresults\x128\n" +
-	"\x05steps\x18\x11 \x03(\v2\".spanward.control.v1.Operator.StepR\x05steps\x1a\\\n" +
+	"\x05steps\x18\x11 \x03(\v2\".spanward.control.v1.Operator.StepR\x05steps\x1a\xa6\x01\n" +
 	"\x04Step\x12\x14\n" +
 	"\x05stage\x18\x01 \x01(\tR\x05stage\x12*\n" +
 	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n" +
-	"\x04node\x18\x03 \x01(\tR\x04node\"\x8b\x03\n" +
+	"\x04node\x18\x03 \x01(\tR\x04node\x12\x12\n" +
+	"\x04span\x18\x04 \x01(\tR\x04span\x12$\n" +
+	"\vduration_ms\x18\x05 \x01(\x03H\x00R\n" +
+	"durationMs\x88\x01\x01B\x0e\n" +
+	"\f_duration_ms\"\x8b\x03\n" +
 	"\x04Node\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\asession\x18\x02 \x01(\x03R\asession\x12\x18\n" +
@@ -2698,7 +3162,38 @@ const file_api_control_v1_control_proto_rawDesc = "" +
 	"\x04span\x18\x04 \x01(\tR\x04span\x12\x0e\n" +
 	"\x02to\x18\x05 \x01(\tR\x02to\"M\n" +
 	"\x10MoveSpanResponse\x129\n" +
-	"\boperator\x18\x01 \x01(\v2\x1d.spanward.control.v1.OperatorR\boperator\"\x82\x02\n" +
+	"\boperator\x18\x01 \x01(\v2\x1d.spanward.control.v1.OperatorR\boperator\"\x8b\x01\n" +
+	"\x10SplitSpanRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12\x1a\n" +
+	"\bkeyspace\x18\x03 \x01(\tR\bkeyspace\x12\x12\n" +
+	"\x04span\x18\x04 \x01(\tR\x04span\x12\x0e\n" +
+	"\x02at\x18\x05 \x03(\fR\x02at\"N\n" +
+	"\x11SplitSpanResponse\x129\n" +
+	"\boperator\x18\x01 \x01(\v2\x1d.spanward.control.v1.OperatorR\boperator\"~\n" +
+	"\x11MergeSpansRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12\x1a\n" +
+	"\bkeyspace\x18\x03 \x01(\tR\bkeyspace\x12\x14\n" +
+	"\x05spans\x18\x04 \x03(\tR\x05spans\"O\n" +
+	"\x12MergeSpansResponse\x129\n" +
+	"\boperator\x18\x01 \x01(\v2\x1d.spanward.control.v1.OperatorR\boperator\"`\n" +
+	"\x15CancelOperatorRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\tR\x02id\"S\n" +
+	"\x16CancelOperatorResponse\x129\n" +
+	"\boperator\x18\x01 \x01(\v2\x1d.spanward.control.v1.OperatorR\boperator\"_\n" +
+	"\x10EvictNodeRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\"B\n" +
+	"\x11EvictNodeResponse\x12-\n" +
+	"\x04node\x18\x01 \x01(\v2\x19.spanward.control.v1.NodeR\x04node\"\x82\x02\n" +
 	"\x14ListOperatorsRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x1a\n" +
@@ -2732,8 +3227,7 @@ const file_api_control_v1_control_proto_rawDesc = "" +
 	"\x04node\x18\x04 \x01(\tR\x04node\x12\x18\n" +
 	"\aaddress\x18\x05 \x01(\tR\aaddress\x12\x14\n" +
 	"\x05token\x18\x06 \x01(\x04R\x05token\x12\x14\n" +
-	"\x05state\x18\a \x01(\tR\x05state2\x84\n" +
-	"\n" +
+	"\x05state\x18\a \x01(\tR\x05state2\x86\r\n" +
 	"\aControl\x12Z\n" +
 	"\tGetStatus\x12%.spanward.control.v1.GetStatusRequest\x1a&.spanward.control.v1.GetStatusResponse\x12i\n" +
 	"\x0eCreateKeyspace\x12*.spanward.control.v1.CreateKeyspaceRequest\x1a+.spanward.control.v1.CreateKeyspaceResponse\x12f\n" +
@@ -2744,10 +3238,15 @@ const file_api_control_v1_control_proto_rawDesc = "" +
 	"\aAddSpan\x12#.spanward.control.v1.AddSpanRequest\x1a$.spanward.control.v1.AddSpanResponse\x12]\n" +
 	"\n" +
 	"RemoveSpan\x12&.spanward.control.v1.RemoveSpanRequest\x1a'.spanward.control.v1.RemoveSpanResponse\x12W\n" +
-	"\bMoveSpan\x12$.spanward.control.v1.MoveSpanRequest\x1a%.spanward.control.v1.MoveSpanResponse\x12f\n" +
+	"\bMoveSpan\x12$.spanward.control.v1.MoveSpanRequest\x1a%.spanward.control.v1.MoveSpanResponse\x12Z\n" +
+	"\tSplitSpan\x12%.spanward.control.v1.SplitSpanRequest\x1a&.spanward.control.v1.SplitSpanResponse\x12]\n" +
+	"\n" +
+	"MergeSpans\x12&.spanward.control.v1.MergeSpansRequest\x1a'.spanward.control.v1.MergeSpansResponse\x12i\n" +
+	"\x0eCancelOperator\x12*.spanward.control.v1.CancelOperatorRequest\x1a+.spanward.control.v1.CancelOperatorResponse\x12f\n" +
 	"\rListOperators\x12).spanward.control.v1.ListOperatorsRequest\x1a*.spanward.control.v1.ListOperatorsResponse\x12k\n" +
 	"\x0eWatchOperators\x12*.spanward.control.v1.WatchOperatorsRequest\x1a+.spanward.control.v1.WatchOperatorsResponse0\x01\x12Z\n" +
-	"\tListNodes\x12%.spanward.control.v1.ListNodesRequest\x1a&.spanward.control.v1.ListNodesResponse\x12Q\n" +
+	"\tListNodes\x12%.spanward.control.v1.ListNodesRequest\x1a&.spanward.control.v1.ListNodesResponse\x12Z\n" +
+	"\tEvictNode\x12%.spanward.control.v1.EvictNodeRequest\x1a&.spanward.control.v1.EvictNodeResponse\x12Q\n" +
 	"\x06Lookup\x12\".spanward.control.v1.LookupRequest\x1a#.spanward.control.v1.LookupResponseB7Z5github.com/spanward/spanward/api/control/v1;controlv1b\x06proto3"
 
 var (
@@ -2762,7 +3261,7 @@ func file_api_control_v1_control_proto_rawDescGZIP() []byte {
 	return file_api_control_v1_control_proto_rawDescData
 }
 
-var file_api_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
+var file_api_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_api_control_v1_control_proto_goTypes = []any{
 	(*Range)(nil),                       // 0: spanward.control.v1.Range
 	(*Span)(nil),                        // 1: spanward.control.v1.Span
@@ -2789,46 +3288,54 @@ var file_api_control_v1_control_proto_goTypes = []any{
 	(*RemoveSpanResponse)(nil),          // 22: spanward.control.v1.RemoveSpanResponse
 	(*MoveSpanRequest)(nil),             // 23: spanward.control.v1.MoveSpanRequest
 	(*MoveSpanResponse)(nil),            // 24: spanward.control.v1.MoveSpanResponse
-	(*ListOperatorsRequest)(nil),        // 25: spanward.control.v1.ListOperatorsRequest
-	(*ListOperatorsResponse)(nil),       // 26: spanward.control.v1.ListOperatorsResponse
-	(*WatchOperatorsRequest)(nil),       // 27: spanward.control.v1.WatchOperatorsRequest
-	(*WatchOperatorsResponse)(nil),      // 28: spanward.control.v1.WatchOperatorsResponse
-	(*ListNodesRequest)(nil),            // 29: spanward.control.v1.ListNodesRequest
-	(*ListNodesResponse)(nil),           // 30: spanward.control.v1.ListNodesResponse
-	(*LookupRequest)(nil),               // 31: spanward.control.v1.LookupRequest
-	(*LookupResponse)(nil),              // 32: spanward.control.v1.LookupResponse
-	(*Operator_Step)(nil),               // 33: spanward.control.v1.Operator.Step
-	nil,                                 // 34: spanward.control.v1.Node.LabelsEntry
-	nil,                                 // 35: spanward.control.v1.Keyspace.SetEntry
-	nil,                                 // 36: spanward.control.v1.Keyspace.SpansEntry
-	nil,                                 // 37: spanward.control.v1.GetStatusResponse.NodesEntry
-	nil,                                 // 38: spanward.control.v1.GetStatusResponse.SpansEntry
-	nil,                                 // 39: spanward.control.v1.GetStatusResponse.OperatorsEntry
-	nil,                                 // 40: spanward.control.v1.CreateKeyspaceRequest.SetEntry
-	nil,                                 // 41: spanward.control.v1.SetKeyspaceRequest.SetEntry
-	(*timestamppb.Timestamp)(nil),       // 42: google.protobuf.Timestamp
+	(*SplitSpanRequest)(nil),            // 25: spanward.control.v1.SplitSpanRequest
+	(*SplitSpanResponse)(nil),           // 26: spanward.control.v1.SplitSpanResponse
+	(*MergeSpansRequest)(nil),           // 27: spanward.control.v1.MergeSpansRequest
+	(*MergeSpansResponse)(nil),          // 28: spanward.control.v1.MergeSpansResponse
+	(*CancelOperatorRequest)(nil),       // 29: spanward.control.v1.CancelOperatorRequest
+	(*CancelOperatorResponse)(nil),      // 30: spanward.control.v1.CancelOperatorResponse
+	(*EvictNodeRequest)(nil),            // 31: spanward.control.v1.EvictNodeRequest
+	(*EvictNodeResponse)(nil),           // 32: spanward.control.v1.EvictNodeResponse
+	(*ListOperatorsRequest)(nil),        // 33: spanward.control.v1.ListOperatorsRequest
+	(*ListOperatorsResponse)(nil),       // 34: spanward.control.v1.ListOperatorsResponse
+	(*WatchOperatorsRequest)(nil),       // 35: spanward.control.v1.WatchOperatorsRequest
+	(*WatchOperatorsResponse)(nil),      // 36: spanward.control.v1.WatchOperatorsResponse
+	(*ListNodesRequest)(nil),            // 37: spanward.control.v1.ListNodesRequest
+	(*ListNodesResponse)(nil),           // 38: spanward.control.v1.ListNodesResponse
+	(*LookupRequest)(nil),               // 39: spanward.control.v1.LookupRequest
+	(*LookupResponse)(nil),              // 40: spanward.control.v1.LookupResponse
+	(*Operator_Step)(nil),               // 41: spanward.control.v1.Operator.Step
+	nil,                                 // 42: spanward.control.v1.Node.LabelsEntry
+	nil,                                 // 43: spanward.control.v1.Keyspace.SetEntry
+	nil,                                 // 44: spanward.control.v1.Keyspace.SpansEntry
+	nil,                                 // 45: spanward.control.v1.GetStatusResponse.NodesEntry
+	nil,                                 // 46: spanward.control.v1.GetStatusResponse.SpansEntry
+	nil,                                 // 47: spanward.control.v1.GetStatusResponse.OperatorsEntry
+	nil,                                 // 48: spanward.control.v1.CreateKeyspaceRequest.SetEntry
+	nil,                                 // 49: spanward.control.v1.SetKeyspaceRequest.SetEntry
+	(*timestamppb.Timestamp)(nil),       // 50: google.protobuf.Timestamp
 }
 var file_api_control_v1_control_proto_depIdxs = []int32{
-	42, // 0: spanward.control.v1.Operator.created:type_name -> google.protobuf.Timestamp
-	42, // 1: spanward.control.v1.Operator.finished_at:type_name -> google.protobuf.Timestamp
-	33, // 2: spanward.control.v1.Operator.steps:type_name -> spanward.control.v1.Operator.Step
-	34, // 3: spanward.control.v1.Node.labels:type_name -> spanward.control.v1.Node.LabelsEntry
-	35, // 4: spanward.control.v1.Keyspace.set:type_name -> spanward.control.v1.Keyspace.SetEntry
+	50, // 0: spanward.control.v1.Operator.created:type_name -> google.protobuf.Timestamp
+	50, // 1: spanward.control.v1.Operator.finished_at:type_name -> google.protobuf.Timestamp
+	41, // 2: spanward.control.v1.Operator.steps:type_name -> spanward.control.v1.Operator.Step
+	42, // 3: spanward.control.v1.Node.labels:type_name -> spanward.control.v1.Node.LabelsEntry
+	43, // 4: spanward.control.v1.Keyspace.set:type_name -> spanward.control.v1.Keyspace.SetEntry
 	0,  // 5: spanward.control.v1.Keyspace.ranges:type_name -> spanward.control.v1.Range
-	36, // 6: spanward.control.v1.Keyspace.spans:type_name -> spanward.control.v1.Keyspace.SpansEntry
-	42, // 7: spanward.control.v1.Problem.since:type_name -> google.protobuf.Timestamp
+	44, // 6: spanward.control.v1.Keyspace.spans:type_name -> spanward.control.v1.Keyspace.SpansEntry
+	50, // 7: spanward.control.v1.Problem.since:type_name -> google.protobuf.Timestamp
 	5,  // 8: spanward.control.v1.GetStatusResponse.maintainers:type_name -> spanward.control.v1.Maintainer
-	37, // 9: spanward.control.v1.GetStatusResponse.nodes:type_name -> spanward.control.v1.GetStatusResponse.NodesEntry
-	38, // 10: spanward.control.v1.GetStatusResponse.spans:type_name -> spanward.control.v1.GetStatusResponse.SpansEntry
-	39, // 11: spanward.control.v1.GetStatusResponse.operators:type_name -> spanward.control.v1.GetStatusResponse.OperatorsEntry
+	45, // 9: spanward.control.v1.GetStatusResponse.nodes:type_name -> spanward.control.v1.GetStatusResponse.NodesEntry
+	46, // 10: spanward.control.v1.GetStatusResponse.spans:type_name -> spanward.control.v1.GetStatusResponse.SpansEntry
+	47, // 11: spanward.control.v1.GetStatusResponse.operators:type_name -> spanward.control.v1.GetStatusResponse.OperatorsEntry
 	6,  // 12: spanward.control.v1.GetStatusResponse.problems:type_name -> spanward.control.v1.Problem
 	4,  // 13: spanward.control.v1.GetStatusResponse.keyspaces:type_name -> spanward.control.v1.Keyspace
 	0,  // 14: spanward.control.v1.CreateKeyspaceRequest.ranges:type_name -> spanward.control.v1.Range
-	40, // 15: spanward.control.v1.CreateKeyspaceRequest.set:type_name -> spanward.control.v1.CreateKeyspaceRequest.SetEntry
+	48, // 15: spanward.control.v1.CreateKeyspaceRequest.set:type_name -> spanward.control.v1.CreateKeyspaceRequest.SetEntry
 	4,  // 16: spanward.control.v1.CreateKeyspaceResponse.keyspace:type_name -> spanward.control.v1.Keyspace
 	2,  // 17: spanward.control.v1.CreateKeyspaceResponse.operator:type_name -> spanward.control.v1.Operator
 	4,  // 18: spanward.control.v1.ListKeyspacesResponse.keyspaces:type_name -> spanward.control.v1.Keyspace
-	41, // 19: spanward.control.v1.SetKeyspaceRequest.set:type_name -> spanward.control.v1.SetKeyspaceRequest.SetEntry
+	49, // 19: spanward.control.v1.SetKeyspaceRequest.set:type_name -> spanward.control.v1.SetKeyspaceRequest.SetEntry
 	4,  // 20: spanward.control.v1.SetKeyspaceResponse.keyspace:type_name -> spanward.control.v1.Keyspace
 	4,  // 21: spanward.control.v1.ChangeKeyspaceStateResponse.keyspace:type_name -> spanward.control.v1.Keyspace
 	2,  // 22: spanward.control.v1.ChangeKeyspaceStateResponse.operator:type_name -> spanward.control.v1.Operator
@@ -2837,42 +3344,54 @@ var file_api_control_v1_control_proto_depIdxs = []int32{
 	2,  // 25: spanward.control.v1.AddSpanResponse.operator:type_name -> spanward.control.v1.Operator
 	2,  // 26: spanward.control.v1.RemoveSpanResponse.operator:type_name -> spanward.control.v1.Operator
 	2,  // 27: spanward.control.v1.MoveSpanResponse.operator:type_name -> spanward.control.v1.Operator
-	42, // 28: spanward.control.v1.ListOperatorsRequest.since:type_name -> google.protobuf.Timestamp
-	2,  // 29: spanward.control.v1.ListOperatorsResponse.operators:type_name -> spanward.control.v1.Operator
-	2,  // 30: spanward.control.v1.WatchOperatorsResponse.operator:type_name -> spanward.control.v1.Operator
-	3,  // 31: spanward.control.v1.ListNodesResponse.nodes:type_name -> spanward.control.v1.Node
-	42, // 32: spanward.control.v1.Operator.Step.at:type_name -> google.protobuf.Timestamp
-	7,  // 33: spanward.control.v1.Control.GetStatus:input_type -> spanward.control.v1.GetStatusRequest
-	9,  // 34: spanward.control.v1.Control.CreateKeyspace:input_type -> spanward.control.v1.CreateKeyspaceRequest
-	11, // 35: spanward.control.v1.Control.ListKeyspaces:input_type -> spanward.control.v1.ListKeyspacesRequest
-	13, // 36: spanward.control.v1.Control.SetKeyspace:input_type -> spanward.control.v1.SetKeyspaceRequest
-	15, // 37: spanward.control.v1.Control.ChangeKeyspaceState:input_type -> spanward.control.v1.ChangeKeyspaceStateRequest
-	17, // 38: spanward.control.v1.Control.ListSpans:input_type -> spanward.control.v1.ListSpansRequest
-	19, // 39: spanward.control.v1.Control.AddSpan:input_type -> spanward.control.v1.AddSpanRequest
-	21, // 40: spanward.control.v1.Control.RemoveSpan:input_type -> spanward.control.v1.RemoveSpanRequest
-	23, // 41: spanward.control.v1.Control.MoveSpan:input_type -> spanward.control.v1.MoveSpanRequest
-	25, // 42: spanward.control.v1.Control.ListOperators:input_type -> spanward.control.v1.ListOperatorsRequest
-	27, // 43: spanward.control.v1.Control.WatchOperators:input_type -> spanward.control.v1.WatchOperatorsRequest
-	29, // 44: spanward.control.v1.Control.ListNodes:input_type -> spanward.control.v1.ListNodesRequest
-	31, // 45: spanward.control.v1.Control.Lookup:input_type -> spanward.control.v1.LookupRequest
-	8,  // 46: spanward.control.v1.Control.GetStatus:output_type -> spanward.control.v1.GetStatusResponse
-	10, // 47: spanward.control.v1.Control.CreateKeyspace:output_type -> spanward.control.v1.CreateKeyspaceResponse
-	12, // 48: spanward.control.v1.Control.ListKeyspaces:output_type -> spanward.control.v1.ListKeyspacesResponse
-	14, // 49: spanward.control.v1.Control.SetKeyspace:output_type -> spanward.control.v1.SetKeyspaceResponse
-	16, // 50: spanward.control.v1.Control.ChangeKeyspaceState:output_type -> spanward.control.v1.ChangeKeyspaceStateResponse
-	18, // 51: spanward.control.v1.Control.ListSpans:output_type -> spanward.control.v1.ListSpansResponse
-	20, // 52: spanward.control.v1.Control.AddSpan:output_type -> spanward.control.v1.AddSpanResponse
-	22, // 53: spanward.control.v1.Control.RemoveSpan:output_type -> spanward.control.v1.RemoveSpanResponse
-	24, // 54: spanward.control.v1.Control.MoveSpan:output_type -> spanward.control.v1.MoveSpanResponse
-	26, // 55: spanward.control.v1.Control.ListOperators:output_type -> spanward.control.v1.ListOperatorsResponse
-	28, // 56: spanward.control.v1.Control.WatchOperators:output_type -> spanward.control.v1.WatchOperatorsResponse
-	30, // 57: spanward.control.v1.Control.ListNodes:output_type -> spanward.control.v1.ListNodesResponse
-	32, // 58: spanward.control.v1.Control.Lookup:output_type -> spanward.control.v1.LookupResponse
-	46, // [46:59] is the sub-list for method output_type
-	33, // [33:46] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	2,  // 28: spanward.control.v1.SplitSpanResponse.operator:type_name -> spanward.control.v1.Operator
+	2,  // 29: spanward.control.v1.MergeSpansResponse.operator:type_name -> spanward.control.v1.Operator
+	2,  // 30: spanward.control.v1.CancelOperatorResponse.operator:type_name -> spanward.control.v1.Operator
+	3,  // 31: spanward.control.v1.EvictNodeResponse.node:type_name -> spanward.control.v1.Node
+	50, // 32: spanward.control.v1.ListOperatorsRequest.since:type_name -> google.protobuf.Timestamp
+	2,  // 33: spanward.control.v1.ListOperatorsResponse.operators:type_name -> spanward.control.v1.Operator
+	2,  // 34: spanward.control.v1.WatchOperatorsResponse.operator:type_name -> spanward.control.v1.Operator
+	3,  // 35: spanward.control.v1.ListNodesResponse.nodes:type_name -> spanward.control.v1.Node
+	50, // 36: spanward.control.v1.Operator.Step.at:type_name -> google.protobuf.Timestamp
+	7,  // 37: spanward.control.v1.Control.GetStatus:input_type -> spanward.control.v1.GetStatusRequest
+	9,  // 38: spanward.control.v1.Control.CreateKeyspace:input_type -> spanward.control.v1.CreateKeyspaceRequest
+	11, // 39: spanward.control.v1.Control.ListKeyspaces:input_type -> spanward.control.v1.ListKeyspacesRequest
+	13, // 40: spanward.control.v1.Control.SetKeyspace:input_type -> spanward.control.v1.SetKeyspaceRequest
+	15, // 41: spanward.control.v1.Control.ChangeKeyspaceState:input_type -> spanward.control.v1.ChangeKeyspaceStateRequest
+	17, // 42: spanward.control.v1.Control.ListSpans:input_type -> spanward.control.v1.ListSpansRequest
+	19, // 43: spanward.control.v1.Control.AddSpan:input_type -> spanward.control.v1.AddSpanRequest
+	21, // 44: spanward.control.v1.Control.RemoveSpan:input_type -> spanward.control.v1.RemoveSpanRequest
+	23, // 45: spanward.control.v1.Control.MoveSpan:input_type -> spanward.control.v1.MoveSpanRequest
+	25, // 46: spanward.control.v1.Control.SplitSpan:input_type -> spanward.control.v1.SplitSpanRequest
+	27, // 47: spanward.control.v1.Control.MergeSpans:input_type -> spanward.control.v1.MergeSpansRequest
+	29, // 48: spanward.control.v1.Control.CancelOperator:input_type -> spanward.control.v1.CancelOperatorRequest
+	33, // 49: spanward.control.v1.Control.ListOperators:input_type -> spanward.control.v1.ListOperatorsRequest
+	35, // 50: spanward.control.v1.Control.WatchOperators:input_type -> spanward.control.v1.WatchOperatorsRequest
+	37, // 51: spanward.control.v1.Control.ListNodes:input_type -> spanward.control.v1.ListNodesRequest
+	31, // 52: spanward.control.v1.Control.EvictNode:input_type -> spanward.control.v1.EvictNodeRequest
+	39, // 53: spanward.control.v1.Control.Lookup:input_type -> spanward.control.v1.LookupRequest
+	8,  // 54: spanward.control.v1.Control.GetStatus:output_type -> spanward.control.v1.GetStatusResponse
+	10, // 55: spanward.control.v1.Control.CreateKeyspace:output_type -> spanward.control.v1.CreateKeyspaceResponse
+	12, // 56: spanward.control.v1.Control.ListKeyspaces:output_type -> spanward.control.v1.ListKeyspacesResponse
+	14, // 57: spanward.control.v1.Control.SetKeyspace:output_type -> spanward.control.v1.SetKeyspaceResponse
+	16, // 58: spanward.control.v1.Control.ChangeKeyspaceState:output_type -> spanward.control.v1.ChangeKeyspaceStateResponse
+	18, // 59: spanward.control.v1.Control.ListSpans:output_type -> spanward.control.v1.ListSpansResponse
+	20, // 60: spanward.control.v1.Control.AddSpan:output_type -> spanward.control.v1.AddSpanResponse
+	22, // 61: spanward.control.v1.Control.RemoveSpan:output_type -> spanward.control.v1.RemoveSpanResponse
+	24, // 62: spanward.control.v1.Control.MoveSpan:output_type -> spanward.control.v1.MoveSpanResponse
+	26, // 63: spanward.control.v1.Control.SplitSpan:output_type -> spanward.control.v1.SplitSpanResponse
+	28, // 64: spanward.control.v1.Control.MergeSpans:output_type -> spanward.control.v1.MergeSpansResponse
+	30, // 65: spanward.control.v1.Control.CancelOperator:output_type -> spanward.control.v1.CancelOperatorResponse
+	34, // 66: spanward.control.v1.Control.ListOperators:output_type -> spanward.control.v1.ListOperatorsResponse
+	36, // 67: spanward.control.v1.Control.WatchOperators:output_type -> spanward.control.v1.WatchOperatorsResponse
+	38, // 68: spanward.control.v1.Control.ListNodes:output_type -> spanward.control.v1.ListNodesResponse
+	32, // 69: spanward.control.v1.Control.EvictNode:output_type -> spanward.control.v1.EvictNodeResponse
+	40, // 70: spanward.control.v1.Control.Lookup:output_type -> spanward.control.v1.LookupResponse
+	54, // [54:71] is the sub-list for method output_type
+	37, // [37:54] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_api_control_v1_control_proto_init() }
@@ -2883,13 +3402,14 @@ func file_api_control_v1_control_proto_init() {
 	file_api_control_v1_control_proto_msgTypes[1].OneofWrappers = []any{}
 	file_api_control_v1_control_proto_msgTypes[3].OneofWrappers = []any{}
 	file_api_control_v1_control_proto_msgTypes[4].OneofWrappers = []any{}
+	file_api_control_v1_control_proto_msgTypes[41].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_control_v1_control_proto_rawDesc), len(file_api_control_v1_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   42,
+			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -31,9 +31,13 @@ const (
 	Control_AddSpan_FullMethodName             = "/spanward.control.v1.Control/AddSpan"
 	Control_RemoveSpan_FullMethodName          = "/spanward.control.v1.Control/RemoveSpan"
 	Control_MoveSpan_FullMethodName            = "/spanward.control.v1.Control/MoveSpan"
+	Control_SplitSpan_FullMethodName           = "/spanward.control.v1.Control/SplitSpan"
+	Control_MergeSpans_FullMethodName          = "/spanward.control.v1.Control/MergeSpans"
+	Control_CancelOperator_FullMethodName      = "/spanward.control.v1.Control/CancelOperator"
 	Control_ListOperators_FullMethodName       = "/spanward.control.v1.Control/ListOperators"
 	Control_WatchOperators_FullMethodName      = "/spanward.control.v1.Control/WatchOperators"
 	Control_ListNodes_FullMethodName           = "/spanward.control.v1.Control/ListNodes"
+	Control_EvictNode_FullMethodName           = "/spanward.control.v1.Control/EvictNode"
 	Control_Lookup_FullMethodName              = "/spanward.control.v1.Control/Lookup"
 )
 
@@ -50,11 +54,17 @@ type ControlClient interface {
 	AddSpan(ctx context.Context, in *AddSpanRequest, opts ...grpc.CallOption) (*AddSpanResponse, error)
 	RemoveSpan(ctx context.Context, in *RemoveSpanRequest, opts ...grpc.CallOption) (*RemoveSpanResponse, error)
 	MoveSpan(ctx context.Context, in *MoveSpanRequest, opts ...grpc.CallOption) (*MoveSpanResponse, error)
+	SplitSpan(ctx context.Context, in *SplitSpanRequest, opts ...grpc.CallOption) (*SplitSpanResponse, error)
+	MergeSpans(ctx context.Context, in *MergeSpansRequest, opts ...grpc.CallOption) (*MergeSpansResponse, error)
+	// CancelOperator takes an operator back that is not past its commit point.
+	CancelOperator(ctx context.Context, in *CancelOperatorRequest, opts ...grpc.CallOption) (*CancelOperatorResponse, error)
 	// ListOperators returns operators in flight, finished ones, or one by id.
 	ListOperators(ctx context.Context, in *ListOperatorsRequest, opts ...grpc.CallOption) (*ListOperatorsResponse, error)
 	// WatchOperators sends each change of an operator: first those in flight, then changes as they happen.
 	WatchOperators(ctx context.Context, in *WatchOperatorsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchOperatorsResponse], error)
 	ListNodes(ctx context.Context, in *ListNodesRequest, opts ...grpc.CallOption) (*ListNodesResponse, error)
+	// EvictNode declares the present session of a node dead and ends it.
+	EvictNode(ctx context.Context, in *EvictNodeRequest, opts ...grpc.CallOption) (*EvictNodeResponse, error)
 	Lookup(ctx context.Context, in *LookupRequest, opts ...grpc.CallOption) (*LookupResponse, error)
 }
 
@@ -165,6 +175,36 @@ func (c *controlClient) MoveSpan(ctx context.Context, in *MoveSpanRequest, opts 
 	return out, nil
 }
 
+func (c *controlClient) SplitSpan(ctx context.Context, in *SplitSpanRequest, opts ...grpc.CallOption) (*SplitSpanResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SplitSpanResponse)
+	err := c.cc.Invoke(ctx, Control_SplitSpan_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) MergeSpans(ctx context.Context, in *MergeSpansRequest, opts ...grpc.CallOption) (*MergeSpansResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MergeSpansResponse)
+	err := c.cc.Invoke(ctx, Control_MergeSpans_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) CancelOperator(ctx context.Context, in *CancelOperatorRequest, opts ...grpc.CallOption) (*CancelOperatorResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CancelOperatorResponse)
+	err := c.cc.Invoke(ctx, Control_CancelOperator_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *controlClient) ListOperators(ctx context.Context, in *ListOperatorsRequest, opts ...grpc.CallOption) (*ListOperatorsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListOperatorsResponse)
@@ -204,6 +244,16 @@ func (c *controlClient) ListNodes(ctx context.Context, in *ListNodesRequest, opt
 	return out, nil
 }
 
+func (c *controlClient) EvictNode(ctx context.Context, in *EvictNodeRequest, opts ...grpc.CallOption) (*EvictNodeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EvictNodeResponse)
+	err := c.cc.Invoke(ctx, Control_EvictNode_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *controlClient) Lookup(ctx context.Context, in *LookupRequest, opts ...grpc.CallOption) (*LookupResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(LookupResponse)
@@ -227,11 +277,17 @@ type ControlServer interface {
 	AddSpan(context.Context, *AddSpanRequest) (*AddSpanResponse, error)
 	RemoveSpan(context.Context, *RemoveSpanRequest) (*RemoveSpanResponse, error)
 	MoveSpan(context.Context, *MoveSpanRequest) (*MoveSpanResponse, error)
+	SplitSpan(context.Context, *SplitSpanRequest) (*SplitSpanResponse, error)
+	MergeSpans(context.Context, *MergeSpansRequest) (*MergeSpansResponse, error)
+	// CancelOperator takes an operator back that is not past its commit point.
+	CancelOperator(context.Context, *CancelOperatorRequest) (*CancelOperatorResponse, error)
 	// ListOperators returns operators in flight, finished ones, or one by id.
 	ListOperators(context.Context, *ListOperatorsRequest) (*ListOperatorsResponse, error)
 	// WatchOperators sends each change of an operator: first those in flight, then changes as they happen.
 	WatchOperators(*WatchOperatorsRequest, grpc.ServerStreamingServer[WatchOperatorsResponse]) error
 	ListNodes(context.Context, *ListNodesRequest) (*ListNodesResponse, error)
+	// EvictNode declares the present session of a node dead and ends it.
+	EvictNode(context.Context, *EvictNodeRequest) (*EvictNodeResponse, error)
 	Lookup(context.Context, *LookupRequest) (*LookupResponse, error)
 	mustEmbedUnimplementedControlServer()
 }
@@ -270,6 +326,15 @@ func (UnimplementedControlServer) RemoveSpan(context.Context, *RemoveSpanRequest
 func (UnimplementedControlServer) MoveSpan(context.Context, *MoveSpanRequest) (*MoveSpanResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method MoveSpan not implemented")
 }
+func (UnimplementedControlServer) SplitSpan(context.Context, *SplitSpanRequest) (*SplitSpanResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SplitSpan not implemented")
+}
+func (UnimplementedControlServer) MergeSpans(context.Context, *MergeSpansRequest) (*MergeSpansResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method MergeSpans not implemented")
+}
+func (UnimplementedControlServer) CancelOperator(context.Context, *CancelOperatorRequest) (*CancelOperatorResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CancelOperator not implemented")
+}
 func (UnimplementedControlServer) ListOperators(context.Context, *ListOperatorsRequest) (*ListOperatorsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListOperators not implemented")
 }
@@ -278,6 +343,9 @@ func (UnimplementedControlServer) WatchOperators(*WatchOperatorsRequest, grpc.Se
 }
 func (UnimplementedControlServer) ListNodes(context.Context, *ListNodesRequest) (*ListNodesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListNodes not implemented")
+}
+func (UnimplementedControlServer) EvictNode(context.Context, *EvictNodeRequest) (*EvictNodeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method EvictNode not implemented")
 }
 func (UnimplementedControlServer) Lookup(context.Context, *LookupRequest) (*LookupResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Lookup not implemented")
@@ -458,6 +526,60 @@ func _Control_MoveSpan_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Control_SplitSpan_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SplitSpanRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).SplitSpan(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_SplitSpan_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).SplitSpan(ctx, req.(*SplitSpanRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_MergeSpans_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MergeSpansRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).MergeSpans(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_MergeSpans_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).MergeSpans(ctx, req.(*MergeSpansRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_CancelOperator_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CancelOperatorRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).CancelOperator(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_CancelOperator_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).CancelOperator(ctx, req.(*CancelOperatorRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Control_ListOperators_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListOperatorsRequest)
 	if err := dec(in); err != nil {
@@ -501,6 +623,24 @@ func _Control_ListNodes_Handler(srv interface{}, ctx context.Context, dec func(i
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(ControlServer).ListNodes(ctx, req.(*ListNodesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_EvictNode_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EvictNodeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).EvictNode(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_EvictNode_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).EvictNode(ctx, req.(*EvictNodeRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -563,12 +703,28 @@ var Control_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Control_MoveSpan_Handler,
 		},
 		{
+			MethodName: "SplitSpan",
+			Handler:    _Control_SplitSpan_Handler,
+		},
+		{
+			MethodName: "MergeSpans",
+			Handler:    _Control_MergeSpans_Handler,
+		},
+		{
+			MethodName: "CancelOperator",
+			Handler:    _Control_CancelOperator_Handler,
+		},
+		{
 			MethodName: "ListOperators",
 			Handler:    _Control_ListOperators_Handler,
 		},
 		{
 			MethodName: "ListNodes",
 			Handler:    _Control_ListNodes_Handler,
+		},
+		{
+			MethodName: "EvictNode",
+			Handler:    _Control_EvictNode_Handler,
 		},
 		{
 			MethodName: "Lookup",

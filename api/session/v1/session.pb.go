@@ -100,6 +100,8 @@ const (
 	StageResult_RESULT_CLOSE_FAILED StageResult_Result = 5
 	// RESULT_ABORTED: the opening was given up as asked.
 	StageResult_RESULT_ABORTED StageResult_Result = 6
+	// RESULT_REVOKED: the claimed operator was cancelled or superseded as asked.
+	StageResult_RESULT_REVOKED StageResult_Result = 7
 )
 
 // Enum value maps for StageResult_Result.
@@ -112,6 +114,7 @@ var (
 		4: "RESULT_OPEN_FAILED",
 		5: "RESULT_CLOSE_FAILED",
 		6: "RESULT_ABORTED",
+		7: "RESULT_REVOKED",
 	}
 	StageResult_Result_value = map[string]int32{
 		"RESULT_UNSPECIFIED":  0,
@@ -121,6 +124,7 @@ var (
 		"RESULT_OPEN_FAILED":  4,
 		"RESULT_CLOSE_FAILED": 5,
 		"RESULT_ABORTED":      6,
+		"RESULT_REVOKED":      7,
 	}
 )
 
@@ -165,6 +169,8 @@ const (
 	Ask_ACTION_CANCEL Ask_Action = 4
 	// ACTION_RELEASE: close and give the span back, without an operator of its own.
 	Ask_ACTION_RELEASE Ask_Action = 5
+	// ACTION_SUPERSEDE: end the claimed operator and put a remove of the first member in its place.
+	Ask_ACTION_SUPERSEDE Ask_Action = 6
 )
 
 // Enum value maps for Ask_Action.
@@ -176,6 +182,7 @@ var (
 		3: "ACTION_ABORT",
 		4: "ACTION_CANCEL",
 		5: "ACTION_RELEASE",
+		6: "ACTION_SUPERSEDE",
 	}
 	Ask_Action_value = map[string]int32{
 		"ACTION_UNSPECIFIED": 0,
@@ -184,6 +191,7 @@ var (
 		"ACTION_ABORT":       3,
 		"ACTION_CANCEL":      4,
 		"ACTION_RELEASE":     5,
+		"ACTION_SUPERSEDE":   6,
 	}
 )
 
@@ -752,10 +760,14 @@ type Ask struct {
 	// members are the spans to claim: one, but for a merge.
 	Members []*Ask_Member `protobuf:"bytes,4,rep,name=members,proto3" json:"members,omitempty"`
 	// settings and workload of the keyspace, for openings.
-	Workload      string            `protobuf:"bytes,5,opt,name=workload,proto3" json:"workload,omitempty"`
-	Settings      map[string]string `protobuf:"bytes,6,rep,name=settings,proto3" json:"settings,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	By            int32             `protobuf:"varint,7,opt,name=by,proto3" json:"by,omitempty"`
-	Reason        string            `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
+	Workload string            `protobuf:"bytes,5,opt,name=workload,proto3" json:"workload,omitempty"`
+	Settings map[string]string `protobuf:"bytes,6,rep,name=settings,proto3" json:"settings,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	By       int32             `protobuf:"varint,7,opt,name=by,proto3" json:"by,omitempty"`
+	Reason   string            `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
+	// cause of a cancel or a supersede: a stored Cause.
+	Cause []byte `protobuf:"bytes,9,opt,name=cause,proto3" json:"cause,omitempty"`
+	// successor is the stored Intent of the remove that supersedes; it concerns the first member.
+	Successor     []byte `protobuf:"bytes,10,opt,name=successor,proto3" json:"successor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -844,6 +856,20 @@ func (x *Ask) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *Ask) GetCause() []byte {
+	if x != nil {
+		return x.Cause
+	}
+	return nil
+}
+
+func (x *Ask) GetSuccessor() []byte {
+	if x != nil {
+		return x.Successor
+	}
+	return nil
 }
 
 type StandbyRequest struct {
@@ -983,7 +1009,9 @@ type Ask_Member struct {
 	// record is the stored span at that revision.
 	Record []byte `protobuf:"bytes,3,opt,name=record,proto3" json:"record,omitempty"`
 	// checkpoint is the highest durable position: of the record and its progress entry.
-	Checkpoint    *uint64 `protobuf:"varint,4,opt,name=checkpoint,proto3,oneof" json:"checkpoint,omitempty"`
+	Checkpoint *uint64 `protobuf:"varint,4,opt,name=checkpoint,proto3,oneof" json:"checkpoint,omitempty"`
+	// claim is the mod revision of the claim that an abort, a cancel or a supersede is about.
+	Claim         int64 `protobuf:"varint,5,opt,name=claim,proto3" json:"claim,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1046,6 +1074,13 @@ func (x *Ask_Member) GetCheckpoint() uint64 {
 	return 0
 }
 
+func (x *Ask_Member) GetClaim() int64 {
+	if x != nil {
+		return x.Claim
+	}
+	return 0
+}
+
 var File_api_session_v1_session_proto protoreflect.FileDescriptor
 
 const file_api_session_v1_session_proto_rawDesc = "" +
@@ -1095,14 +1130,14 @@ const file_api_session_v1_session_proto_rawDesc = "" +
 	"\a_lag_msB\a\n" +
 	"\x05_loadB\t\n" +
 	"\a_copiedB\r\n" +
-	"\v_copy_total\"\xe9\x02\n" +
+	"\v_copy_total\"\xfd\x02\n" +
 	"\vStageResult\x12\x1a\n" +
 	"\bkeyspace\x18\x01 \x01(\tR\bkeyspace\x12\x12\n" +
 	"\x04span\x18\x02 \x01(\tR\x04span\x12\x1a\n" +
 	"\boperator\x18\x03 \x01(\tR\boperator\x12?\n" +
 	"\x06result\x18\x04 \x01(\x0e2'.spanward.session.v1.StageResult.ResultR\x06result\x12\x14\n" +
 	"\x05error\x18\x05 \x01(\tR\x05error\x12\x16\n" +
-	"\x06holder\x18\x06 \x01(\tR\x06holder\"\x9e\x01\n" +
+	"\x06holder\x18\x06 \x01(\tR\x06holder\"\xb2\x01\n" +
 	"\x06Result\x12\x16\n" +
 	"\x12RESULT_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eRESULT_CLAIMED\x10\x01\x12\x0f\n" +
@@ -1110,14 +1145,15 @@ const file_api_session_v1_session_proto_rawDesc = "" +
 	"\x0eRESULT_REFUSED\x10\x03\x12\x16\n" +
 	"\x12RESULT_OPEN_FAILED\x10\x04\x12\x17\n" +
 	"\x13RESULT_CLOSE_FAILED\x10\x05\x12\x12\n" +
-	"\x0eRESULT_ABORTED\x10\x06\"\x8c\x01\n" +
+	"\x0eRESULT_ABORTED\x10\x06\x12\x12\n" +
+	"\x0eRESULT_REVOKED\x10\a\"\x8c\x01\n" +
 	"\x10DispatchResponse\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x03R\x04term\x12,\n" +
 	"\x04asks\x18\x02 \x03(\v2\x18.spanward.session.v1.AskR\x04asks\x126\n" +
 	"\aconfirm\x18\x03 \x03(\v2\x1c.spanward.session.v1.SpanRefR\aconfirm\"9\n" +
 	"\aSpanRef\x12\x1a\n" +
 	"\bkeyspace\x18\x01 \x01(\tR\bkeyspace\x12\x12\n" +
-	"\x04span\x18\x02 \x01(\tR\x04span\"\x82\x05\n" +
+	"\x04span\x18\x02 \x01(\tR\x04span\"\xe3\x05\n" +
 	"\x03Ask\x12\x1a\n" +
 	"\bkeyspace\x18\x01 \x01(\tR\bkeyspace\x127\n" +
 	"\x06action\x18\x02 \x01(\x0e2\x1f.spanward.session.v1.Ask.ActionR\x06action\x12\x1a\n" +
@@ -1126,25 +1162,30 @@ const file_api_session_v1_session_proto_rawDesc = "" +
 	"\bworkload\x18\x05 \x01(\tR\bworkload\x12B\n" +
 	"\bsettings\x18\x06 \x03(\v2&.spanward.session.v1.Ask.SettingsEntryR\bsettings\x12\x0e\n" +
 	"\x02by\x18\a \x01(\x05R\x02by\x12\x16\n" +
-	"\x06reason\x18\b \x01(\tR\x06reason\x1a;\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\x12\x14\n" +
+	"\x05cause\x18\t \x01(\fR\x05cause\x12\x1c\n" +
+	"\tsuccessor\x18\n" +
+	" \x01(\fR\tsuccessor\x1a;\n" +
 	"\rSettingsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a\x8b\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a\xa1\x01\n" +
 	"\x06Member\x12\x12\n" +
 	"\x04span\x18\x01 \x01(\tR\x04span\x12!\n" +
 	"\fmod_revision\x18\x02 \x01(\x03R\vmodRevision\x12\x16\n" +
 	"\x06record\x18\x03 \x01(\fR\x06record\x12#\n" +
 	"\n" +
 	"checkpoint\x18\x04 \x01(\x04H\x00R\n" +
-	"checkpoint\x88\x01\x01B\r\n" +
-	"\v_checkpoint\"|\n" +
+	"checkpoint\x88\x01\x01\x12\x14\n" +
+	"\x05claim\x18\x05 \x01(\x03R\x05claimB\r\n" +
+	"\v_checkpoint\"\x92\x01\n" +
 	"\x06Action\x12\x16\n" +
 	"\x12ACTION_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vACTION_OPEN\x10\x01\x12\x10\n" +
 	"\fACTION_CLOSE\x10\x02\x12\x10\n" +
 	"\fACTION_ABORT\x10\x03\x12\x11\n" +
 	"\rACTION_CANCEL\x10\x04\x12\x12\n" +
-	"\x0eACTION_RELEASE\x10\x05\"\x9e\x01\n" +
+	"\x0eACTION_RELEASE\x10\x05\x12\x14\n" +
+	"\x10ACTION_SUPERSEDE\x10\x06\"\x9e\x01\n" +
 	"\x0eStandbyRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1e\n" +
 	"\n" +

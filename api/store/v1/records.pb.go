@@ -1332,10 +1332,12 @@ func (x *Intent) GetMarks() []*Mark {
 
 // Mark is the moment at which an operator reached a stage.
 type Mark struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Stage         Stage                  `protobuf:"varint,1,opt,name=stage,proto3,enum=spanward.store.v1.Stage" json:"stage,omitempty"`
-	At            int64                  `protobuf:"varint,2,opt,name=at,proto3" json:"at,omitempty"`
-	Node          string                 `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Stage Stage                  `protobuf:"varint,1,opt,name=stage,proto3,enum=spanward.store.v1.Stage" json:"stage,omitempty"`
+	At    int64                  `protobuf:"varint,2,opt,name=at,proto3" json:"at,omitempty"`
+	Node  string                 `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
+	// span that reached it, where the operator has several.
+	Span          string `protobuf:"bytes,4,opt,name=span,proto3" json:"span,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1387,6 +1389,13 @@ func (x *Mark) GetAt() int64 {
 func (x *Mark) GetNode() string {
 	if x != nil {
 		return x.Node
+	}
+	return ""
+}
+
+func (x *Mark) GetSpan() string {
+	if x != nil {
+		return x.Span
 	}
 	return ""
 }
@@ -1548,7 +1557,9 @@ type History struct {
 	FinishedAt int64                  `protobuf:"varint,3,opt,name=finished_at,json=finishedAt,proto3" json:"finished_at,omitempty"`
 	Error      string                 `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
 	// ranges of intent.spans, in the same order.
-	Ranges        []*Range `protobuf:"bytes,5,rep,name=ranges,proto3" json:"ranges,omitempty"`
+	Ranges []*Range `protobuf:"bytes,5,rep,name=ranges,proto3" json:"ranges,omitempty"`
+	// cause is what ended the operator before it was done: a cancel, or the operator that took its place.
+	Cause         *Cause `protobuf:"bytes,6,opt,name=cause,proto3" json:"cause,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1618,6 +1629,92 @@ func (x *History) GetRanges() []*Range {
 	return nil
 }
 
+func (x *History) GetCause() *Cause {
+	if x != nil {
+		return x.Cause
+	}
+	return nil
+}
+
+// Cause is a changing command, or an operator, that ends another operator.
+type Cause struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	By        By                     `protobuf:"varint,1,opt,name=by,proto3,enum=spanward.store.v1.By" json:"by,omitempty"`
+	Reason    string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	RequestId string                 `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// body is the digest of what was asked.
+	Body []byte `protobuf:"bytes,4,opt,name=body,proto3" json:"body,omitempty"`
+	// operator that took the place of the ended one, empty for a cancel.
+	Operator      string `protobuf:"bytes,5,opt,name=operator,proto3" json:"operator,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Cause) Reset() {
+	*x = Cause{}
+	mi := &file_api_store_v1_records_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Cause) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Cause) ProtoMessage() {}
+
+func (x *Cause) ProtoReflect() protoreflect.Message {
+	mi := &file_api_store_v1_records_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Cause.ProtoReflect.Descriptor instead.
+func (*Cause) Descriptor() ([]byte, []int) {
+	return file_api_store_v1_records_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Cause) GetBy() By {
+	if x != nil {
+		return x.By
+	}
+	return By_BY_UNSPECIFIED
+}
+
+func (x *Cause) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Cause) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *Cause) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+func (x *Cause) GetOperator() string {
+	if x != nil {
+		return x.Operator
+	}
+	return ""
+}
+
 type Progress_Entry struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Span          string                 `protobuf:"bytes,1,opt,name=span,proto3" json:"span,omitempty"`
@@ -1628,7 +1725,7 @@ type Progress_Entry struct {
 
 func (x *Progress_Entry) Reset() {
 	*x = Progress_Entry{}
-	mi := &file_api_store_v1_records_proto_msgTypes[17]
+	mi := &file_api_store_v1_records_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1640,7 +1737,7 @@ func (x *Progress_Entry) String() string {
 func (*Progress_Entry) ProtoMessage() {}
 
 func (x *Progress_Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_api_store_v1_records_proto_msgTypes[17]
+	mi := &file_api_store_v1_records_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1788,11 +1885,12 @@ const file_api_store_v1_records_proto_rawDesc = "" +
 	"\x02at\x18\v \x03(\fR\x02at\x12\x14\n" +
 	"\x05spans\x18\f \x03(\tR\x05spans\x12\x18\n" +
 	"\aresults\x18\r \x03(\tR\aresults\x12-\n" +
-	"\x05marks\x18\x0e \x03(\v2\x17.spanward.store.v1.MarkR\x05marks\"Z\n" +
+	"\x05marks\x18\x0e \x03(\v2\x17.spanward.store.v1.MarkR\x05marks\"n\n" +
 	"\x04Mark\x12.\n" +
 	"\x05stage\x18\x01 \x01(\x0e2\x18.spanward.store.v1.StageR\x05stage\x12\x0e\n" +
 	"\x02at\x18\x02 \x01(\x03R\x02at\x12\x12\n" +
-	"\x04node\x18\x03 \x01(\tR\x04node\"\xf9\x01\n" +
+	"\x04node\x18\x03 \x01(\tR\x04node\x12\x12\n" +
+	"\x04span\x18\x04 \x01(\tR\x04span\"\xf9\x01\n" +
 	"\x05Claim\x12\x1a\n" +
 	"\boperator\x18\x01 \x01(\tR\boperator\x12+\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x17.spanward.store.v1.KindR\x04kind\x12.\n" +
@@ -1808,14 +1906,22 @@ const file_api_store_v1_records_proto_rawDesc = "" +
 	"\x04span\x18\x01 \x01(\tR\x04span\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x02 \x01(\x04R\n" +
-	"checkpoint\"\xdb\x01\n" +
+	"checkpoint\"\x8b\x02\n" +
 	"\aHistory\x121\n" +
 	"\x06intent\x18\x01 \x01(\v2\x19.spanward.store.v1.IntentR\x06intent\x124\n" +
 	"\aoutcome\x18\x02 \x01(\x0e2\x1a.spanward.store.v1.OutcomeR\aoutcome\x12\x1f\n" +
 	"\vfinished_at\x18\x03 \x01(\x03R\n" +
 	"finishedAt\x12\x14\n" +
 	"\x05error\x18\x04 \x01(\tR\x05error\x120\n" +
-	"\x06ranges\x18\x05 \x03(\v2\x18.spanward.store.v1.RangeR\x06ranges*}\n" +
+	"\x06ranges\x18\x05 \x03(\v2\x18.spanward.store.v1.RangeR\x06ranges\x12.\n" +
+	"\x05cause\x18\x06 \x01(\v2\x18.spanward.store.v1.CauseR\x05cause\"\x95\x01\n" +
+	"\x05Cause\x12%\n" +
+	"\x02by\x18\x01 \x01(\x0e2\x15.spanward.store.v1.ByR\x02by\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tR\trequestId\x12\x12\n" +
+	"\x04body\x18\x04 \x01(\fR\x04body\x12\x1a\n" +
+	"\boperator\x18\x05 \x01(\tR\boperator*}\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bKIND_ADD\x10\x01\x12\x0f\n" +
@@ -1861,7 +1967,7 @@ func file_api_store_v1_records_proto_rawDescGZIP() []byte {
 }
 
 var file_api_store_v1_records_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_api_store_v1_records_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_api_store_v1_records_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_api_store_v1_records_proto_goTypes = []any{
 	(Kind)(0),              // 0: spanward.store.v1.Kind
 	(By)(0),                // 1: spanward.store.v1.By
@@ -1884,15 +1990,16 @@ var file_api_store_v1_records_proto_goTypes = []any{
 	(*Claim)(nil),          // 18: spanward.store.v1.Claim
 	(*Progress)(nil),       // 19: spanward.store.v1.Progress
 	(*History)(nil),        // 20: spanward.store.v1.History
-	nil,                    // 21: spanward.store.v1.Node.LabelsEntry
-	nil,                    // 22: spanward.store.v1.Keyspace.SettingsEntry
-	(*Progress_Entry)(nil), // 23: spanward.store.v1.Progress.Entry
+	(*Cause)(nil),          // 21: spanward.store.v1.Cause
+	nil,                    // 22: spanward.store.v1.Node.LabelsEntry
+	nil,                    // 23: spanward.store.v1.Keyspace.SettingsEntry
+	(*Progress_Entry)(nil), // 24: spanward.store.v1.Progress.Entry
 }
 var file_api_store_v1_records_proto_depIdxs = []int32{
-	21, // 0: spanward.store.v1.Node.labels:type_name -> spanward.store.v1.Node.LabelsEntry
+	22, // 0: spanward.store.v1.Node.labels:type_name -> spanward.store.v1.Node.LabelsEntry
 	4,  // 1: spanward.store.v1.Node.ended:type_name -> spanward.store.v1.Node.Ended
 	11, // 2: spanward.store.v1.NodeConfig.requests:type_name -> spanward.store.v1.Request
-	22, // 3: spanward.store.v1.Keyspace.settings:type_name -> spanward.store.v1.Keyspace.SettingsEntry
+	23, // 3: spanward.store.v1.Keyspace.settings:type_name -> spanward.store.v1.Keyspace.SettingsEntry
 	5,  // 4: spanward.store.v1.Keyspace.state:type_name -> spanward.store.v1.Keyspace.State
 	11, // 5: spanward.store.v1.Keyspace.requests:type_name -> spanward.store.v1.Request
 	16, // 6: spanward.store.v1.Keyspace.pending:type_name -> spanward.store.v1.Intent
@@ -1906,15 +2013,17 @@ var file_api_store_v1_records_proto_depIdxs = []int32{
 	0,  // 14: spanward.store.v1.Claim.kind:type_name -> spanward.store.v1.Kind
 	2,  // 15: spanward.store.v1.Claim.stage:type_name -> spanward.store.v1.Stage
 	1,  // 16: spanward.store.v1.Claim.by:type_name -> spanward.store.v1.By
-	23, // 17: spanward.store.v1.Progress.entries:type_name -> spanward.store.v1.Progress.Entry
+	24, // 17: spanward.store.v1.Progress.entries:type_name -> spanward.store.v1.Progress.Entry
 	16, // 18: spanward.store.v1.History.intent:type_name -> spanward.store.v1.Intent
 	3,  // 19: spanward.store.v1.History.outcome:type_name -> spanward.store.v1.Outcome
 	13, // 20: spanward.store.v1.History.ranges:type_name -> spanward.store.v1.Range
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	21, // 21: spanward.store.v1.History.cause:type_name -> spanward.store.v1.Cause
+	1,  // 22: spanward.store.v1.Cause.by:type_name -> spanward.store.v1.By
+	23, // [23:23] is the sub-list for method output_type
+	23, // [23:23] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_api_store_v1_records_proto_init() }
@@ -1929,7 +2038,7 @@ func file_api_store_v1_records_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_store_v1_records_proto_rawDesc), len(file_api_store_v1_records_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   18,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
