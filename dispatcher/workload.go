@@ -76,8 +76,12 @@ type Status struct {
 }
 
 // CloserAt is implemented by instances that can stop exactly at a given position, which lets a merge give all its
-// sources one common end.
+// sources one common end. Where one of them cannot, all are closed where they are, the merged span starts at the lowest
+// of their positions, and the others' work since then is done again.
 type CloserAt interface {
-	// CloseAt is Close, once the position has reached at.
+	// Hold stops the taking in of new work and returns the lowest position at which the instance can still be closed.
+	// Work that was begun goes on. It is followed by CloseAt, Close or Abort, and may be called again after an error.
+	Hold(ctx context.Context) (Position, error)
+	// CloseAt is Close once the position has reached at exactly, which is not below what Hold has returned.
 	CloseAt(ctx context.Context, at Position) (Position, error)
 }

@@ -33,10 +33,7 @@ type Workload struct {
 	pool *pool
 }
 
-var (
-	_ dispatcher.Workload = (*Workload)(nil)
-	_ dispatcher.CloserAt = (*instance)(nil)
-)
+var _ dispatcher.Workload = (*Workload)(nil)
 
 // New makes the workload; it starts nothing.
 func New(cfg Config) (*Workload, error) {
