@@ -125,6 +125,17 @@ func DropClaim(l keys.Layout, r Ref, c Claim, present int64) txn.Part {
 	}
 }
 
+// Trim deletes the history of an operator, as it was read at mod. Only what is over has one, so nothing in flight is
+// ever lost by it.
+func Trim(l keys.Layout, ks, operator string, mod int64) txn.Part {
+	key := l.History(ks, operator)
+	return txn.Part{
+		If:   []txn.Cmp{txn.At(key, mod)},
+		Then: []txn.Op{txn.Delete(key)},
+		Mine: func(f txn.Found) bool { return f[key].Mod != mod },
+	}
+}
+
 // PutProgress rewrites one bucket of positions, as it was read at mod. Without that compare a sending whose answer
 // was lost could land again later, over a newer one.
 func PutProgress(l keys.Layout, ks string, bucket uint32, p record.Progress, mod int64) txn.Part {

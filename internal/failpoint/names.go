@@ -21,6 +21,7 @@ var table = []struct {
 		"progress", // writes checkpoints
 		"register", // puts the maintainer's own key
 		"resign",   // rewrites the leader key
+		"trim",     // deletes history that is old
 	}},
 
 	// open and close are the workload's; report is the message about a stage to the leader.
