@@ -285,13 +285,15 @@ type Operator struct {
 	// outcome: "" done failed cancelled
 	Outcome string `protobuf:"bytes,10,opt,name=outcome,proto3" json:"outcome,omitempty"`
 	// by: user placement failover drain balance load
-	By            string                 `protobuf:"bytes,11,opt,name=by,proto3" json:"by,omitempty"`
-	Reason        string                 `protobuf:"bytes,12,opt,name=reason,proto3" json:"reason,omitempty"`
-	Created       *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=created,proto3" json:"created,omitempty"`
-	FinishedAt    *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=finished_at,json=finishedAt,proto3" json:"finished_at,omitempty"`
-	Error         string                 `protobuf:"bytes,15,opt,name=error,proto3" json:"error,omitempty"`
-	Results       []string               `protobuf:"bytes,16,rep,name=results,proto3" json:"results,omitempty"`
-	Steps         []*Operator_Step       `protobuf:"bytes,17,rep,name=steps,proto3" json:"steps,omitempty"`
+	By         string                 `protobuf:"bytes,11,opt,name=by,proto3" json:"by,omitempty"`
+	Reason     string                 `protobuf:"bytes,12,opt,name=reason,proto3" json:"reason,omitempty"`
+	Created    *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=created,proto3" json:"created,omitempty"`
+	FinishedAt *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=finished_at,json=finishedAt,proto3" json:"finished_at,omitempty"`
+	Error      string                 `protobuf:"bytes,15,opt,name=error,proto3" json:"error,omitempty"`
+	Results    []string               `protobuf:"bytes,16,rep,name=results,proto3" json:"results,omitempty"`
+	Steps      []*Operator_Step       `protobuf:"bytes,17,rep,name=steps,proto3" json:"steps,omitempty"`
+	// cause is what ended it before it was done, absent if nothing did.
+	Cause         *Operator_Cause `protobuf:"bytes,18,opt,name=cause,proto3" json:"cause,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -441,6 +443,13 @@ func (x *Operator) GetResults() []string {
 func (x *Operator) GetSteps() []*Operator_Step {
 	if x != nil {
 		return x.Steps
+	}
+	return nil
+}
+
+func (x *Operator) GetCause() *Operator_Cause {
+	if x != nil {
+		return x.Cause
 	}
 	return nil
 }
@@ -2866,14 +2875,83 @@ func (x *LookupResponse) GetState() string {
 	return ""
 }
 
+type Operator_Cause struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	By        string                 `protobuf:"bytes,1,opt,name=by,proto3" json:"by,omitempty"`
+	Reason    string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	RequestId string                 `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// operator that took its place, empty for a cancel.
+	Operator      string `protobuf:"bytes,4,opt,name=operator,proto3" json:"operator,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Operator_Cause) Reset() {
+	*x = Operator_Cause{}
+	mi := &file_api_control_v1_control_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Operator_Cause) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Operator_Cause) ProtoMessage() {}
+
+func (x *Operator_Cause) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Operator_Cause.ProtoReflect.Descriptor instead.
+func (*Operator_Cause) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{2, 0}
+}
+
+func (x *Operator_Cause) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Operator_Cause) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Operator_Cause) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *Operator_Cause) GetOperator() string {
+	if x != nil {
+		return x.Operator
+	}
+	return ""
+}
+
 type Operator_Step struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Stage string                 `protobuf:"bytes,1,opt,name=stage,proto3" json:"stage,omitempty"`
 	At    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
 	Node  string                 `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
-	// span that reached the stage.
+	// span that reached the stage, empty for all spans of the operator together.
 	Span string `protobuf:"bytes,4,opt,name=span,proto3" json:"span,omitempty"`
-	// duration_ms until the next stage, absent for the last one.
+	// duration_ms until the next step, or so far if it is the one that goes on; absent for the end.
 	DurationMs    *int64 `protobuf:"varint,5,opt,name=duration_ms,json=durationMs,proto3,oneof" json:"duration_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2881,7 +2959,7 @@ type Operator_Step struct {
 
 func (x *Operator_Step) Reset() {
 	*x = Operator_Step{}
-	mi := &file_api_control_v1_control_proto_msgTypes[41]
+	mi := &file_api_control_v1_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2893,7 +2971,7 @@ func (x *Operator_Step) String() string {
 func (*Operator_Step) ProtoMessage() {}
 
 func (x *Operator_Step) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[41]
+	mi := &file_api_control_v1_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2906,7 +2984,7 @@ func (x *Operator_Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Operator_Step.ProtoReflect.Descriptor instead.
 func (*Operator_Step) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{2, 0}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{2, 1}
 }
 
 func (x *Operator_Step) GetStage() string {
@@ -2981,7 +3059,7 @@ const file_api_control_v1_control_proto_rawDesc = "" +
 	"\a_lag_msB\a\n" +
 	"\x05_loadB\t\n" +
 	"\a_copiedB\r\n" +
-	"\v_copy_total\"\x91\x05\n" +
+	"\v_copy_total\"\xb8\x06\n" +
 	"\bOperator\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
 	"\n" +
@@ -3002,7 +3080,14 @@ const file_api_control_v1_control_proto_rawDesc = "" +
 	"finishedAt\x12\x14\n" +
 	"\x05error\x18\x0f \x01(\tR\x05error\x12\x18\n" +
 	"\aresults\x18\x10 \x03(\tR\aresults\x128\n" +
-	"\x05steps\x18\x11 \x03(\v2\".spanward.control.v1.Operator.StepR\x05steps\x1a\xa6\x01\n" +
+	"\x05steps\x18\x11 \x03(\v2\".spanward.control.v1.Operator.StepR\x05steps\x129\n" +
+	"\x05cause\x18\x12 \x01(\v2#.spanward.control.v1.Operator.CauseR\x05cause\x1aj\n" +
+	"\x05Cause\x12\x0e\n" +
+	"\x02by\x18\x01 \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tR\trequestId\x12\x1a\n" +
+	"\boperator\x18\x04 \x01(\tR\boperator\x1a\xa6\x01\n" +
 	"\x04Step\x12\x14\n" +
 	"\x05stage\x18\x01 \x01(\tR\x05stage\x12*\n" +
 	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n" +
@@ -3261,7 +3346,7 @@ func file_api_control_v1_control_proto_rawDescGZIP() []byte {
 	return file_api_control_v1_control_proto_rawDescData
 }
 
-var file_api_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
+var file_api_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
 var file_api_control_v1_control_proto_goTypes = []any{
 	(*Range)(nil),                       // 0: spanward.control.v1.Range
 	(*Span)(nil),                        // 1: spanward.control.v1.Span
@@ -3304,94 +3389,96 @@ var file_api_control_v1_control_proto_goTypes = []any{
 	(*ListNodesResponse)(nil),           // 38: spanward.control.v1.ListNodesResponse
 	(*LookupRequest)(nil),               // 39: spanward.control.v1.LookupRequest
 	(*LookupResponse)(nil),              // 40: spanward.control.v1.LookupResponse
-	(*Operator_Step)(nil),               // 41: spanward.control.v1.Operator.Step
-	nil,                                 // 42: spanward.control.v1.Node.LabelsEntry
-	nil,                                 // 43: spanward.control.v1.Keyspace.SetEntry
-	nil,                                 // 44: spanward.control.v1.Keyspace.SpansEntry
-	nil,                                 // 45: spanward.control.v1.GetStatusResponse.NodesEntry
-	nil,                                 // 46: spanward.control.v1.GetStatusResponse.SpansEntry
-	nil,                                 // 47: spanward.control.v1.GetStatusResponse.OperatorsEntry
-	nil,                                 // 48: spanward.control.v1.CreateKeyspaceRequest.SetEntry
-	nil,                                 // 49: spanward.control.v1.SetKeyspaceRequest.SetEntry
-	(*timestamppb.Timestamp)(nil),       // 50: google.protobuf.Timestamp
+	(*Operator_Cause)(nil),              // 41: spanward.control.v1.Operator.Cause
+	(*Operator_Step)(nil),               // 42: spanward.control.v1.Operator.Step
+	nil,                                 // 43: spanward.control.v1.Node.LabelsEntry
+	nil,                                 // 44: spanward.control.v1.Keyspace.SetEntry
+	nil,                                 // 45: spanward.control.v1.Keyspace.SpansEntry
+	nil,                                 // 46: spanward.control.v1.GetStatusResponse.NodesEntry
+	nil,                                 // 47: spanward.control.v1.GetStatusResponse.SpansEntry
+	nil,                                 // 48: spanward.control.v1.GetStatusResponse.OperatorsEntry
+	nil,                                 // 49: spanward.control.v1.CreateKeyspaceRequest.SetEntry
+	nil,                                 // 50: spanward.control.v1.SetKeyspaceRequest.SetEntry
+	(*timestamppb.Timestamp)(nil),       // 51: google.protobuf.Timestamp
 }
 var file_api_control_v1_control_proto_depIdxs = []int32{
-	50, // 0: spanward.control.v1.Operator.created:type_name -> google.protobuf.Timestamp
-	50, // 1: spanward.control.v1.Operator.finished_at:type_name -> google.protobuf.Timestamp
-	41, // 2: spanward.control.v1.Operator.steps:type_name -> spanward.control.v1.Operator.Step
-	42, // 3: spanward.control.v1.Node.labels:type_name -> spanward.control.v1.Node.LabelsEntry
-	43, // 4: spanward.control.v1.Keyspace.set:type_name -> spanward.control.v1.Keyspace.SetEntry
-	0,  // 5: spanward.control.v1.Keyspace.ranges:type_name -> spanward.control.v1.Range
-	44, // 6: spanward.control.v1.Keyspace.spans:type_name -> spanward.control.v1.Keyspace.SpansEntry
-	50, // 7: spanward.control.v1.Problem.since:type_name -> google.protobuf.Timestamp
-	5,  // 8: spanward.control.v1.GetStatusResponse.maintainers:type_name -> spanward.control.v1.Maintainer
-	45, // 9: spanward.control.v1.GetStatusResponse.nodes:type_name -> spanward.control.v1.GetStatusResponse.NodesEntry
-	46, // 10: spanward.control.v1.GetStatusResponse.spans:type_name -> spanward.control.v1.GetStatusResponse.SpansEntry
-	47, // 11: spanward.control.v1.GetStatusResponse.operators:type_name -> spanward.control.v1.GetStatusResponse.OperatorsEntry
-	6,  // 12: spanward.control.v1.GetStatusResponse.problems:type_name -> spanward.control.v1.Problem
-	4,  // 13: spanward.control.v1.GetStatusResponse.keyspaces:type_name -> spanward.control.v1.Keyspace
-	0,  // 14: spanward.control.v1.CreateKeyspaceRequest.ranges:type_name -> spanward.control.v1.Range
-	48, // 15: spanward.control.v1.CreateKeyspaceRequest.set:type_name -> spanward.control.v1.CreateKeyspaceRequest.SetEntry
-	4,  // 16: spanward.control.v1.CreateKeyspaceResponse.keyspace:type_name -> spanward.control.v1.Keyspace
-	2,  // 17: spanward.control.v1.CreateKeyspaceResponse.operator:type_name -> spanward.control.v1.Operator
-	4,  // 18: spanward.control.v1.ListKeyspacesResponse.keyspaces:type_name -> spanward.control.v1.Keyspace
-	49, // 19: spanward.control.v1.SetKeyspaceRequest.set:type_name -> spanward.control.v1.SetKeyspaceRequest.SetEntry
-	4,  // 20: spanward.control.v1.SetKeyspaceResponse.keyspace:type_name -> spanward.control.v1.Keyspace
-	4,  // 21: spanward.control.v1.ChangeKeyspaceStateResponse.keyspace:type_name -> spanward.control.v1.Keyspace
-	2,  // 22: spanward.control.v1.ChangeKeyspaceStateResponse.operator:type_name -> spanward.control.v1.Operator
-	1,  // 23: spanward.control.v1.ListSpansResponse.spans:type_name -> spanward.control.v1.Span
-	0,  // 24: spanward.control.v1.AddSpanRequest.range:type_name -> spanward.control.v1.Range
-	2,  // 25: spanward.control.v1.AddSpanResponse.operator:type_name -> spanward.control.v1.Operator
-	2,  // 26: spanward.control.v1.RemoveSpanResponse.operator:type_name -> spanward.control.v1.Operator
-	2,  // 27: spanward.control.v1.MoveSpanResponse.operator:type_name -> spanward.control.v1.Operator
-	2,  // 28: spanward.control.v1.SplitSpanResponse.operator:type_name -> spanward.control.v1.Operator
-	2,  // 29: spanward.control.v1.MergeSpansResponse.operator:type_name -> spanward.control.v1.Operator
-	2,  // 30: spanward.control.v1.CancelOperatorResponse.operator:type_name -> spanward.control.v1.Operator
-	3,  // 31: spanward.control.v1.EvictNodeResponse.node:type_name -> spanward.control.v1.Node
-	50, // 32: spanward.control.v1.ListOperatorsRequest.since:type_name -> google.protobuf.Timestamp
-	2,  // 33: spanward.control.v1.ListOperatorsResponse.operators:type_name -> spanward.control.v1.Operator
-	2,  // 34: spanward.control.v1.WatchOperatorsResponse.operator:type_name -> spanward.control.v1.Operator
-	3,  // 35: spanward.control.v1.ListNodesResponse.nodes:type_name -> spanward.control.v1.Node
-	50, // 36: spanward.control.v1.Operator.Step.at:type_name -> google.protobuf.Timestamp
-	7,  // 37: spanward.control.v1.Control.GetStatus:input_type -> spanward.control.v1.GetStatusRequest
-	9,  // 38: spanward.control.v1.Control.CreateKeyspace:input_type -> spanward.control.v1.CreateKeyspaceRequest
-	11, // 39: spanward.control.v1.Control.ListKeyspaces:input_type -> spanward.control.v1.ListKeyspacesRequest
-	13, // 40: spanward.control.v1.Control.SetKeyspace:input_type -> spanward.control.v1.SetKeyspaceRequest
-	15, // 41: spanward.control.v1.Control.ChangeKeyspaceState:input_type -> spanward.control.v1.ChangeKeyspaceStateRequest
-	17, // 42: spanward.control.v1.Control.ListSpans:input_type -> spanward.control.v1.ListSpansRequest
-	19, // 43: spanward.control.v1.Control.AddSpan:input_type -> spanward.control.v1.AddSpanRequest
-	21, // 44: spanward.control.v1.Control.RemoveSpan:input_type -> spanward.control.v1.RemoveSpanRequest
-	23, // 45: spanward.control.v1.Control.MoveSpan:input_type -> spanward.control.v1.MoveSpanRequest
-	25, // 46: spanward.control.v1.Control.SplitSpan:input_type -> spanward.control.v1.SplitSpanRequest
-	27, // 47: spanward.control.v1.Control.MergeSpans:input_type -> spanward.control.v1.MergeSpansRequest
-	29, // 48: spanward.control.v1.Control.CancelOperator:input_type -> spanward.control.v1.CancelOperatorRequest
-	33, // 49: spanward.control.v1.Control.ListOperators:input_type -> spanward.control.v1.ListOperatorsRequest
-	35, // 50: spanward.control.v1.Control.WatchOperators:input_type -> spanward.control.v1.WatchOperatorsRequest
-	37, // 51: spanward.control.v1.Control.ListNodes:input_type -> spanward.control.v1.ListNodesRequest
-	31, // 52: spanward.control.v1.Control.EvictNode:input_type -> spanward.control.v1.EvictNodeRequest
-	39, // 53: spanward.control.v1.Control.Lookup:input_type -> spanward.control.v1.LookupRequest
-	8,  // 54: spanward.control.v1.Control.GetStatus:output_type -> spanward.control.v1.GetStatusResponse
-	10, // 55: spanward.control.v1.Control.CreateKeyspace:output_type -> spanward.control.v1.CreateKeyspaceResponse
-	12, // 56: spanward.control.v1.Control.ListKeyspaces:output_type -> spanward.control.v1.ListKeyspacesResponse
-	14, // 57: spanward.control.v1.Control.SetKeyspace:output_type -> spanward.control.v1.SetKeyspaceResponse
-	16, // 58: spanward.control.v1.Control.ChangeKeyspaceState:output_type -> spanward.control.v1.ChangeKeyspaceStateResponse
-	18, // 59: spanward.control.v1.Control.ListSpans:output_type -> spanward.control.v1.ListSpansResponse
-	20, // 60: spanward.control.v1.Control.AddSpan:output_type -> spanward.control.v1.AddSpanResponse
-	22, // 61: spanward.control.v1.Control.RemoveSpan:output_type -> spanward.control.v1.RemoveSpanResponse
-	24, // 62: spanward.control.v1.Control.MoveSpan:output_type -> spanward.control.v1.MoveSpanResponse
-	26, // 63: spanward.control.v1.Control.SplitSpan:output_type -> spanward.control.v1.SplitSpanResponse
-	28, // 64: spanward.control.v1.Control.MergeSpans:output_type -> spanward.control.v1.MergeSpansResponse
-	30, // 65: spanward.control.v1.Control.CancelOperator:output_type -> spanward.control.v1.CancelOperatorResponse
-	34, // 66: spanward.control.v1.Control.ListOperators:output_type -> spanward.control.v1.ListOperatorsResponse
-	36, // 67: spanward.control.v1.Control.WatchOperators:output_type -> spanward.control.v1.WatchOperatorsResponse
-	38, // 68: spanward.control.v1.Control.ListNodes:output_type -> spanward.control.v1.ListNodesResponse
-	32, // 69: spanward.control.v1.Control.EvictNode:output_type -> spanward.control.v1.EvictNodeResponse
-	40, // 70: spanward.control.v1.Control.Lookup:output_type -> spanward.control.v1.LookupResponse
-	54, // [54:71] is the sub-list for method output_type
-	37, // [37:54] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	51, // 0: spanward.control.v1.Operator.created:type_name -> google.protobuf.Timestamp
+	51, // 1: spanward.control.v1.Operator.finished_at:type_name -> google.protobuf.Timestamp
+	42, // 2: spanward.control.v1.Operator.steps:type_name -> spanward.control.v1.Operator.Step
+	41, // 3: spanward.control.v1.Operator.cause:type_name -> spanward.control.v1.Operator.Cause
+	43, // 4: spanward.control.v1.Node.labels:type_name -> spanward.control.v1.Node.LabelsEntry
+	44, // 5: spanward.control.v1.Keyspace.set:type_name -> spanward.control.v1.Keyspace.SetEntry
+	0,  // 6: spanward.control.v1.Keyspace.ranges:type_name -> spanward.control.v1.Range
+	45, // 7: spanward.control.v1.Keyspace.spans:type_name -> spanward.control.v1.Keyspace.SpansEntry
+	51, // 8: spanward.control.v1.Problem.since:type_name -> google.protobuf.Timestamp
+	5,  // 9: spanward.control.v1.GetStatusResponse.maintainers:type_name -> spanward.control.v1.Maintainer
+	46, // 10: spanward.control.v1.GetStatusResponse.nodes:type_name -> spanward.control.v1.GetStatusResponse.NodesEntry
+	47, // 11: spanward.control.v1.GetStatusResponse.spans:type_name -> spanward.control.v1.GetStatusResponse.SpansEntry
+	48, // 12: spanward.control.v1.GetStatusResponse.operators:type_name -> spanward.control.v1.GetStatusResponse.OperatorsEntry
+	6,  // 13: spanward.control.v1.GetStatusResponse.problems:type_name -> spanward.control.v1.Problem
+	4,  // 14: spanward.control.v1.GetStatusResponse.keyspaces:type_name -> spanward.control.v1.Keyspace
+	0,  // 15: spanward.control.v1.CreateKeyspaceRequest.ranges:type_name -> spanward.control.v1.Range
+	49, // 16: spanward.control.v1.CreateKeyspaceRequest.set:type_name -> spanward.control.v1.CreateKeyspaceRequest.SetEntry
+	4,  // 17: spanward.control.v1.CreateKeyspaceResponse.keyspace:type_name -> spanward.control.v1.Keyspace
+	2,  // 18: spanward.control.v1.CreateKeyspaceResponse.operator:type_name -> spanward.control.v1.Operator
+	4,  // 19: spanward.control.v1.ListKeyspacesResponse.keyspaces:type_name -> spanward.control.v1.Keyspace
+	50, // 20: spanward.control.v1.SetKeyspaceRequest.set:type_name -> spanward.control.v1.SetKeyspaceRequest.SetEntry
+	4,  // 21: spanward.control.v1.SetKeyspaceResponse.keyspace:type_name -> spanward.control.v1.Keyspace
+	4,  // 22: spanward.control.v1.ChangeKeyspaceStateResponse.keyspace:type_name -> spanward.control.v1.Keyspace
+	2,  // 23: spanward.control.v1.ChangeKeyspaceStateResponse.operator:type_name -> spanward.control.v1.Operator
+	1,  // 24: spanward.control.v1.ListSpansResponse.spans:type_name -> spanward.control.v1.Span
+	0,  // 25: spanward.control.v1.AddSpanRequest.range:type_name -> spanward.control.v1.Range
+	2,  // 26: spanward.control.v1.AddSpanResponse.operator:type_name -> spanward.control.v1.Operator
+	2,  // 27: spanward.control.v1.RemoveSpanResponse.operator:type_name -> spanward.control.v1.Operator
+	2,  // 28: spanward.control.v1.MoveSpanResponse.operator:type_name -> spanward.control.v1.Operator
+	2,  // 29: spanward.control.v1.SplitSpanResponse.operator:type_name -> spanward.control.v1.Operator
+	2,  // 30: spanward.control.v1.MergeSpansResponse.operator:type_name -> spanward.control.v1.Operator
+	2,  // 31: spanward.control.v1.CancelOperatorResponse.operator:type_name -> spanward.control.v1.Operator
+	3,  // 32: spanward.control.v1.EvictNodeResponse.node:type_name -> spanward.control.v1.Node
+	51, // 33: spanward.control.v1.ListOperatorsRequest.since:type_name -> google.protobuf.Timestamp
+	2,  // 34: spanward.control.v1.ListOperatorsResponse.operators:type_name -> spanward.control.v1.Operator
+	2,  // 35: spanward.control.v1.WatchOperatorsResponse.operator:type_name -> spanward.control.v1.Operator
+	3,  // 36: spanward.control.v1.ListNodesResponse.nodes:type_name -> spanward.control.v1.Node
+	51, // 37: spanward.control.v1.Operator.Step.at:type_name -> google.protobuf.Timestamp
+	7,  // 38: spanward.control.v1.Control.GetStatus:input_type -> spanward.control.v1.GetStatusRequest
+	9,  // 39: spanward.control.v1.Control.CreateKeyspace:input_type -> spanward.control.v1.CreateKeyspaceRequest
+	11, // 40: spanward.control.v1.Control.ListKeyspaces:input_type -> spanward.control.v1.ListKeyspacesRequest
+	13, // 41: spanward.control.v1.Control.SetKeyspace:input_type -> spanward.control.v1.SetKeyspaceRequest
+	15, // 42: spanward.control.v1.Control.ChangeKeyspaceState:input_type -> spanward.control.v1.ChangeKeyspaceStateRequest
+	17, // 43: spanward.control.v1.Control.ListSpans:input_type -> spanward.control.v1.ListSpansRequest
+	19, // 44: spanward.control.v1.Control.AddSpan:input_type -> spanward.control.v1.AddSpanRequest
+	21, // 45: spanward.control.v1.Control.RemoveSpan:input_type -> spanward.control.v1.RemoveSpanRequest
+	23, // 46: spanward.control.v1.Control.MoveSpan:input_type -> spanward.control.v1.MoveSpanRequest
+	25, // 47: spanward.control.v1.Control.SplitSpan:input_type -> spanward.control.v1.SplitSpanRequest
+	27, // 48: spanward.control.v1.Control.MergeSpans:input_type -> spanward.control.v1.MergeSpansRequest
+	29, // 49: spanward.control.v1.Control.CancelOperator:input_type -> spanward.control.v1.CancelOperatorRequest
+	33, // 50: spanward.control.v1.Control.ListOperators:input_type -> spanward.control.v1.ListOperatorsRequest
+	35, // 51: spanward.control.v1.Control.WatchOperators:input_type -> spanward.control.v1.WatchOperatorsRequest
+	37, // 52: spanward.control.v1.Control.ListNodes:input_type -> spanward.control.v1.ListNodesRequest
+	31, // 53: spanward.control.v1.Control.EvictNode:input_type -> spanward.control.v1.EvictNodeRequest
+	39, // 54: spanward.control.v1.Control.Lookup:input_type -> spanward.control.v1.LookupRequest
+	8,  // 55: spanward.control.v1.Control.GetStatus:output_type -> spanward.control.v1.GetStatusResponse
+	10, // 56: spanward.control.v1.Control.CreateKeyspace:output_type -> spanward.control.v1.CreateKeyspaceResponse
+	12, // 57: spanward.control.v1.Control.ListKeyspaces:output_type -> spanward.control.v1.ListKeyspacesResponse
+	14, // 58: spanward.control.v1.Control.SetKeyspace:output_type -> spanward.control.v1.SetKeyspaceResponse
+	16, // 59: spanward.control.v1.Control.ChangeKeyspaceState:output_type -> spanward.control.v1.ChangeKeyspaceStateResponse
+	18, // 60: spanward.control.v1.Control.ListSpans:output_type -> spanward.control.v1.ListSpansResponse
+	20, // 61: spanward.control.v1.Control.AddSpan:output_type -> spanward.control.v1.AddSpanResponse
+	22, // 62: spanward.control.v1.Control.RemoveSpan:output_type -> spanward.control.v1.RemoveSpanResponse
+	24, // 63: spanward.control.v1.Control.MoveSpan:output_type -> spanward.control.v1.MoveSpanResponse
+	26, // 64: spanward.control.v1.Control.SplitSpan:output_type -> spanward.control.v1.SplitSpanResponse
+	28, // 65: spanward.control.v1.Control.MergeSpans:output_type -> spanward.control.v1.MergeSpansResponse
+	30, // 66: spanward.control.v1.Control.CancelOperator:output_type -> spanward.control.v1.CancelOperatorResponse
+	34, // 67: spanward.control.v1.Control.ListOperators:output_type -> spanward.control.v1.ListOperatorsResponse
+	36, // 68: spanward.control.v1.Control.WatchOperators:output_type -> spanward.control.v1.WatchOperatorsResponse
+	38, // 69: spanward.control.v1.Control.ListNodes:output_type -> spanward.control.v1.ListNodesResponse
+	32, // 70: spanward.control.v1.Control.EvictNode:output_type -> spanward.control.v1.EvictNodeResponse
+	40, // 71: spanward.control.v1.Control.Lookup:output_type -> spanward.control.v1.LookupResponse
+	55, // [55:72] is the sub-list for method output_type
+	38, // [38:55] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_api_control_v1_control_proto_init() }
@@ -3402,14 +3489,14 @@ func file_api_control_v1_control_proto_init() {
 	file_api_control_v1_control_proto_msgTypes[1].OneofWrappers = []any{}
 	file_api_control_v1_control_proto_msgTypes[3].OneofWrappers = []any{}
 	file_api_control_v1_control_proto_msgTypes[4].OneofWrappers = []any{}
-	file_api_control_v1_control_proto_msgTypes[41].OneofWrappers = []any{}
+	file_api_control_v1_control_proto_msgTypes[42].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_control_v1_control_proto_rawDesc), len(file_api_control_v1_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   50,
+			NumMessages:   51,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
