@@ -37,7 +37,7 @@ func (l *loop) ask(ctx context.Context, term int64, ask *sessionv1.Ask, m *sessi
 	ref := operator.Ref{Keyspace: ask.GetKeyspace(), ID: span.ID(m.GetSpan())}
 	in := input{order: order{workload: ask.GetWorkload(), reason: ask.GetReason(), settings: ask.GetSettings()}}
 	if ask.GetAction() == sessionv1.Ask_ACTION_ABORT {
-		in.event = operator.AskAbort{Operator: ask.GetOperator()}
+		in.event = operator.AskAbort{Operator: ask.GetOperator(), Claim: m.GetClaim()}
 		l.deliver(ctx, ref, in)
 		return
 	}

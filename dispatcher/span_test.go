@@ -212,7 +212,11 @@ func TestOpenHangs(t *testing.T) {
 		if d := time.Since(start); d > 100*time.Millisecond {
 			t.Errorf("b took %v", d)
 		}
-		w.leader.ask("n1", sessionv1.Ask_ACTION_ABORT, w.record("a"))
+		late := askFor(sessionv1.Ask_ACTION_ABORT, w.record("a"))
+		w.leader.send("n1", &sessionv1.DispatchResponse{Asks: []*sessionv1.Ask{late}}) // names no claim
+		w.eventually("refused", func() bool { return w.leader.lastResult("n1", "a").GetResult() == refused })
+		late.Members[0].Claim = w.claim("a").Mod
+		w.leader.send("n1", &sessionv1.DispatchResponse{Asks: []*sessionv1.Ask{late}})
 		w.eventually("aborted", func() bool { return w.leader.lastResult("n1", "a").GetResult() == aborted })
 		if w.claim("a") != nil || w.leader.state("n1", "a") != sessionv1.SpanStatus_STATE_GONE {
 			t.Errorf("claim %v, state %v", w.claim("a"), w.leader.state("n1", "a"))

@@ -83,8 +83,11 @@ type (
 	}
 	// AskRelease is the leader's request to close the span and give it back, as a stop of the process would.
 	AskRelease struct{ Span Span }
-	// AskAbort is the leader's request to give a late opening up.
-	AskAbort struct{ Operator string }
+	// AskAbort is the leader's request to give a late opening up: the one that was claimed at revision Claim.
+	AskAbort struct {
+		Operator string
+		Claim    int64
+	}
 	// Answer is the definite outcome of the transaction in flight.
 	Answer struct {
 		Done bool

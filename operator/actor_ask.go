@@ -61,8 +61,10 @@ func (a Actor) duplicate(op string, stage record.Stage) Effect {
 	return Say{Result: ResultRefused, Operator: op, Holder: a.Claim.Operator, Err: "the span is being acted on"}
 }
 
+// askAbort: the claim's revision tells the opening that the leader means from every other one, also where there is no
+// operator, or where the same one opens the span a second time.
 func (a Actor) askAbort(ev AskAbort) (Actor, []Effect) {
-	if a.Phase != Opening || a.Claim.Operator != ev.Operator {
+	if a.Phase != Opening || a.Claim.Mod != ev.Claim {
 		return a, []Effect{Say{Result: ResultRefused, Operator: ev.Operator, Err: "no such opening"}}
 	}
 	a.Doomed = true

@@ -69,7 +69,11 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) {
 	case "stop":
 		w.step(n, r, operator.Stop{})
 	case "abort":
-		w.step(n, r, operator.AskAbort{})
+		claim := n.spans[r].Claim
+		if d.HasArg("earlier") { // meant for an opening before this one
+			claim.Mod--
+		}
+		w.step(n, r, operator.AskAbort{Operator: claim.Operator, Claim: claim.Mod})
 	case "kill":
 		w.stopAll(n)
 	case "expire":
