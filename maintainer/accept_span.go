@@ -131,7 +131,7 @@ func (c *control) awaitNode(ctx context.Context, t *term, name string) error {
 func (c *control) planOn(t *term, sp *view.Span, who asker, kind record.Kind, to string) plan {
 	i := who.intent(t.nextOperator(), kind, time.Now())
 	i.From, i.To, i.Spans = sp.Owner.Node, to, []string{string(sp.ID)}
-	return plan{operator: i.Operator, parts: []txn.Part{operator.Accept(c.layout, *sp, i)}}
+	return plan{operator: i.Operator, parts: []txn.Part{operator.Accept(c.layout, []operator.Span{*sp}, i)}}
 }
 
 // idleSpan finds a span on which nothing is in flight.

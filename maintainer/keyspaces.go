@@ -203,7 +203,7 @@ func (l *loop) acceptRemove(m operator.Member) {
 		CreatedAt: now, From: m.Span.Owner.Node, Spans: []string{string(m.ID)},
 		Marks: []record.Mark{{Stage: record.StageQueued, At: now}},
 	}
-	l.enqueue(write{ref: m.Ref, point: "maintainer/remove/accept", part: operator.Accept(l.m.cfg.Layout, m.Span, i)})
+	l.enqueue(write{ref: m.Ref, point: "maintainer/remove/accept", part: operator.Accept(l.m.cfg.Layout, []operator.Span{m.Span}, i)})
 }
 
 // quiet reports whether all positions of a keyspace that were sent are answered and in the view.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	"go.uber.org/zap"
 
 	sessionv1 "github.com/spanward/spanward/api/session/v1"
 	"github.com/spanward/spanward/internal/record"
@@ -39,6 +38,7 @@ func (l *loop) look(r operator.Ref, now time.Time) {
 			waiting = text
 		}
 	}
+	l.keepTime(m, w, len(recs.Members), now)
 	l.wait(r, w, waiting)
 	l.retire(r, w, m)
 }
@@ -80,6 +80,7 @@ func (l *loop) observe(r operator.Ref, w *work, m operator.Member, now time.Time
 // recovered: the span runs, whatever went wrong before.
 func (l *loop) recovered(r operator.Ref, w *work) {
 	w.retryAt, w.holdFor, w.failedOn, w.broken = time.Time{}, operator.Identity{}, "", 0
+	w.aborted = operator.Identity{}
 	if w.failures == 0 {
 		return
 	}
@@ -125,11 +126,9 @@ func (l *loop) carryOut(a operator.Action, m operator.Member, w *work, now time.
 	case operator.AcceptRemove:
 		l.acceptRemove(m)
 	case operator.Fail:
-		l.log.Info("operator failed", refField(a.Span), zap.String("operator", m.Intent.Operator), zap.String("why", a.Why))
-		l.enqueue(write{
-			ref: a.Span, point: "maintainer/move/fail",
-			part: operator.End(l.m.cfg.Layout, m.Span, record.OutcomeFailed, a.Why, time.Now()),
-		})
+		l.failOperator(a)
+	case operator.Swap:
+		return l.swap(a)
 	case operator.Drop:
 		l.m.past.claimGone(a.Span, operator.Identity{Node: a.Claim.Node, Session: a.Claim.Session})
 		l.enqueue(write{

@@ -17,7 +17,7 @@ func (w *world) accept(r operator.Ref, i record.Intent) {
 	w.t.Helper()
 	s := w.span(r)
 	i.From, i.Spans, i.By, i.CreatedAt = s.Owner.Node, []string{string(r.ID)}, record.ByUser, time.Now()
-	res, err := etcdx.Run(context.Background(), w.etcd.Client(), 0, txn.Batch{Parts: []txn.Part{operator.Accept(w.layout, s, &i)}})
+	res, err := etcdx.Run(context.Background(), w.etcd.Client(), 0, txn.Batch{Parts: []txn.Part{operator.Accept(w.layout, []operator.Span{s}, &i)}})
 	if err != nil || res[0].Outcome != txn.Done {
 		w.t.Fatalf("accept: %+v %v", res, err)
 	}

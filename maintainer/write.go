@@ -20,6 +20,8 @@ type write struct {
 	// point is the name of its failpoint.
 	point string
 	part  txn.Part
+	// alone: it is as large as a transaction may be.
+	alone bool
 	// done takes the answer; nil is that of a write about a span.
 	done func(txn.Result, error)
 }
@@ -50,7 +52,7 @@ func (l *loop) write(ctx context.Context) {
 // nextJob takes writes of one kind from the front.
 func (l *loop) nextJob() []write {
 	n := 1
-	for n < len(l.writes) && n < writesPerJob && l.writes[n].point == l.writes[0].point {
+	for n < len(l.writes) && n < writesPerJob && l.writes[n].point == l.writes[0].point && !l.writes[0].alone {
 		n++
 	}
 	job := l.writes[:n:n]

@@ -6,6 +6,7 @@ import (
 	"github.com/spanward/spanward/internal/record"
 	"github.com/spanward/spanward/internal/txn"
 	"github.com/spanward/spanward/keys"
+	"github.com/spanward/spanward/span"
 )
 
 // Phase is where an Actor stands.
@@ -34,6 +35,10 @@ const (
 	Stopping
 	// Returning: really closed; the hand-back is in flight.
 	Returning
+	// Revoking: nothing runs; the transaction that cancels or supersedes the operator is in flight.
+	Revoking
+	// Merging: the span belongs to a Merger, which acts on it.
+	Merging
 )
 
 // Actor is what a dispatcher holds of one span: its records, and how far its own step has got. The zero Actor is
@@ -54,6 +59,12 @@ type Actor struct {
 	Why string
 	// Tries counts closings that failed in a row.
 	Tries int
+	// Revoke is the end of the operator that the leader has asked for, nil for none. Sent: its transaction is in flight
+	// while the span goes on closing, for the remove that supersedes.
+	Revoke *AskRevoke
+	Sent   bool
+	// SwapAt is the time in the swap that is in flight.
+	SwapAt time.Time
 }
 
 // Env is what a Step needs to know of the process.
@@ -76,9 +87,11 @@ type (
 		Term int64
 		By   record.By
 	}
-	// AskEnd is the leader's request to claim the operator in the record, close, and end its step.
+	// AskEnd is the leader's request to claim the operator in the record, close, and end its step. From is the highest
+	// position that the leader knows to be durable.
 	AskEnd struct {
 		Span Span
+		From record.Position
 		Term int64
 	}
 	// AskRelease is the leader's request to close the span and give it back, as a stop of the process would.
@@ -87,6 +100,17 @@ type (
 	AskAbort struct {
 		Operator string
 		Claim    int64
+	}
+	// AskRevoke is the leader's request to cancel the operator that this session acts for, or to supersede it. Members
+	// are all spans that carry it, as the leader knows them.
+	AskRevoke struct {
+		Operator string
+		Members  []Span
+		Term     int64
+		Cause    record.Cause
+		// Successor is the remove of the span Of that takes the operator's place; nil for a cancel.
+		Successor *record.Intent
+		Of        span.ID
 	}
 	// Answer is the definite outcome of the transaction in flight.
 	Answer struct {
@@ -118,6 +142,7 @@ func (AskOpen) event()     {}
 func (AskEnd) event()      {}
 func (AskRelease) event()  {}
 func (AskAbort) event()    {}
+func (AskRevoke) event()   {}
 func (Answer) event()      {}
 func (Opened) event()      {}
 func (OpenFailed) event()  {}
@@ -138,6 +163,8 @@ type (
 		Term int64
 		// Key is the one whose new mod revision the Answer carries.
 		Key string
+		// Alone: no other part fits into the same transaction.
+		Alone bool
 	}
 	// Open calls Workload.Open.
 	Open struct {
@@ -150,6 +177,10 @@ type (
 	Close struct{ Try int }
 	// Abort calls Instance.Abort and waits for it. Nothing is fed back.
 	Abort struct{}
+	// Interrupt calls Instance.Abort, also while it closes, and feeds back Closed with the last known position.
+	Interrupt struct{}
+	// Become replaces the actors that are forgotten by those of the children, which open at once.
+	Become struct{ Children []Child }
 	// Say reports to the leader.
 	Say struct {
 		Result   Result
@@ -161,13 +192,15 @@ type (
 	Forget struct{}
 )
 
-func (Send) effect()   {}
-func (Open) effect()   {}
-func (GiveUp) effect() {}
-func (Close) effect()  {}
-func (Abort) effect()  {}
-func (Say) effect()    {}
-func (Forget) effect() {}
+func (Send) effect()      {}
+func (Open) effect()      {}
+func (GiveUp) effect()    {}
+func (Close) effect()     {}
+func (Abort) effect()     {}
+func (Interrupt) effect() {}
+func (Become) effect()    {}
+func (Say) effect()       {}
+func (Forget) effect()    {}
 
 // Result of an ask, as it is told to the leader.
 type Result uint8
@@ -185,6 +218,8 @@ const (
 	ResultCloseFailed
 	// ResultAborted: the opening was given up as asked.
 	ResultAborted
+	// ResultRevoked: the operator was cancelled or superseded as asked.
+	ResultRevoked
 )
 
 // Step is a pure function of the actor and the event.
@@ -198,6 +233,8 @@ func (a Actor) Step(env Env, ev Event) (Actor, []Effect) {
 		return a.askRelease(env, ev)
 	case AskAbort:
 		return a.askAbort(ev)
+	case AskRevoke:
+		return a.askRevoke(env, ev)
 	case Answer:
 		return a.answer(env, ev)
 	case Opened:
@@ -221,7 +258,7 @@ func (a Actor) Step(env Env, ev Event) (Actor, []Effect) {
 // Busy reports whether a transaction is in flight, so that etcd may already know more than the Actor.
 func (a Actor) Busy() bool {
 	switch a.Phase {
-	case Claiming, Committing, Aborting, ClaimingClose, Ending, Returning:
+	case Claiming, Committing, Aborting, ClaimingClose, Ending, Returning, Revoking, Merging:
 		return true
 	default:
 		return false

@@ -25,8 +25,12 @@ func (a Actor) askEnd(env Env, ev AskEnd) (Actor, []Effect) {
 		return a, []Effect{a.duplicate(op, record.StageClosing)}
 	case op == "" || !env.Me.Owns(ev.Span.Span):
 		return a, []Effect{Say{Result: ResultRefused, Operator: op, Err: "the record names no operator for this session"}}
+	case a.Phase == Idle && ev.Span.Intent.Kind == record.KindRemove:
+		// What ended here without being closed is fenced by a new opening before its range is free.
+		return a, []Effect{Say{Result: ResultRefused, Operator: op, Err: "the span does not run here"}}
 	}
 	a.Phase, a.Tries, a.Why = ClaimingClose, 0, ""
+	a.From = a.From.Max(ev.From)
 	a.Span, a.Claim = ev.Span, claimFor(env, ev.Span, record.StageClosing, ev.Term)
 	return a, []Effect{a.sendClaim(env, ev.Term)}
 }
@@ -80,7 +84,7 @@ func (a Actor) stop() (Actor, []Effect) {
 	case Opening:
 		a.Doomed = true
 		return a, []Effect{GiveUp{}}
-	case Claiming, Committing, ClaimingClose:
+	case Claiming, Committing, ClaimingClose, Closing, Revoking:
 		a.Doomed = true
 		return a, nil
 	default:

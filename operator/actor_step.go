@@ -18,6 +18,8 @@ func (a Actor) answer(env Env, ev Answer) (Actor, []Effect) {
 		return a.ended(env, ev)
 	case Returning:
 		return a.returned(env, ev)
+	case Closing, Revoking:
+		return a.revoked(env, ev)
 	default:
 		return a, nil
 	}
@@ -63,6 +65,9 @@ func (a Actor) openFailed(env Env, ev OpenFailed) (Actor, []Effect) {
 
 // giveClaimUp: nothing runs; the claim goes, and with it the ownership of a record that still names this session.
 func (a Actor) giveClaimUp(env Env) (Actor, []Effect) {
+	if a.Revoke != nil {
+		return a.sendRevoke(env, Revoking)
+	}
 	a.Phase, a.Instance = Aborting, false
 	return a, []Effect{a.sendRecord(env, AbortOpening(env.Layout, a.Span, a.Claim, env.Me))}
 }
@@ -91,11 +96,7 @@ func (a Actor) ownedRecord(env Env, ev Answer) Span {
 		return *ev.Found
 	}
 	s := a.Span
-	s.Mod, s.Owner, s.LastNode = ev.Mod, a.owner(env), env.Me.Node
-	s.Checkpoint = s.Checkpoint.Max(a.From)
-	if s.Intent != nil && s.Intent.Kind == record.KindMove {
-		s.Intent = nil
-	}
+	s.Span, s.Mod = committed(a.Span, a.Claim, a.owner(env), a.From), ev.Mod
 	return s
 }
 
@@ -157,16 +158,32 @@ func (a Actor) closed(env Env, ev Closed) (Actor, []Effect) {
 	a.Tries = 0
 	switch a.Phase {
 	case Closing:
-		a.Phase, a.Instance = Ending, false
-		if a.Claim.Kind == record.KindRemove {
-			return a, []Effect{a.sendRecord(env, Remove(env.Layout, a.Span, a.Claim, env.Now))}
+		a.Instance = false
+		switch {
+		case a.Sent: // the answer says what for it was closed
+			return a, nil
+		case a.Revoke != nil:
+			return a.sendRevoke(env, Revoking)
 		}
-		return a, []Effect{a.sendRecord(env, HandOff(env.Layout, a.Span, a.Claim, ev.At, env.Now))}
+		return a.end(env)
 	case Stopping:
 		a.Phase, a.Instance = Returning, false
-		return a, []Effect{a.sendRecord(env, HandBack(env.Layout, a.Span, ev.At))}
+		return a, []Effect{a.sendRecord(env, HandBack(env.Layout, a.Span, a.From))}
 	default:
 		return a, nil
+	}
+}
+
+// end sends the transaction that the span was closed for.
+func (a Actor) end(env Env) (Actor, []Effect) {
+	a.Phase = Ending
+	switch a.Claim.Kind {
+	case record.KindRemove:
+		return a, []Effect{a.sendRecord(env, Remove(env.Layout, a.Span, a.Claim, env.Now))}
+	case record.KindSplit:
+		return a.split(env)
+	default:
+		return a, []Effect{a.sendRecord(env, HandOff(env.Layout, a.Span, a.Claim, a.From, env.Now))}
 	}
 }
 
@@ -176,6 +193,9 @@ func (a Actor) closeFailed(ev CloseFailed) (Actor, []Effect) {
 		return a, nil
 	}
 	a.Tries++
+	if a.Revoke != nil && !a.Sent {
+		return a, nil // it was interrupted, which ends by itself
+	}
 	fx := []Effect{Close{Try: a.Tries}}
 	if a.Phase == Closing {
 		fx = append([]Effect{Say{Result: ResultCloseFailed, Operator: a.Claim.Operator, Err: ev.Err}}, fx...)
@@ -187,7 +207,11 @@ func (a Actor) ended(env Env, ev Answer) (Actor, []Effect) {
 	if !ev.Done {
 		return a.dropClaim(env)
 	}
-	return Actor{}, []Effect{Say{Result: ResultDone, Operator: a.Claim.Operator}, Forget{}}
+	fx := []Effect{Say{Result: ResultDone, Operator: a.Claim.Operator}, Forget{}}
+	if a.Claim.Kind == record.KindSplit {
+		fx = append(fx, become([]Held{a.held()}, a.SwapAt, ev.Mod))
+	}
+	return Actor{}, fx
 }
 
 func (a Actor) returned(env Env, ev Answer) (Actor, []Effect) {

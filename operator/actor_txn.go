@@ -42,16 +42,16 @@ func claimed(l keys.Layout, s Span, claim int64) []txn.Cmp {
 	}
 }
 
-// Commit makes the session that opened the span under a claim its owner. A handed-off move ends here; the intent
-// of a remove stays, since its opening was only to fence the sink.
+// Commit makes the session that opened the span under a claim its owner. A handed-off move ends here; the intent of a
+// remove or a merge stays, since its opening was only a step.
 func Commit(l keys.Layout, s Span, c Claim, o record.Owner, at record.Position, now time.Time) txn.Part {
 	key := l.Span(s.Keyspace, s.ID)
-	next := s.Span
-	next.Owner, next.LastNode = o, o.Node
-	next.Checkpoint = s.Checkpoint.Max(at)
 	p := txn.Part{
-		If:   claimed(l, s, c.Mod),
-		Then: []txn.Op{txn.Delete(l.Operator(s.Keyspace, s.ID))},
+		If: claimed(l, s, c.Mod),
+		Then: []txn.Op{
+			txn.Delete(l.Operator(s.Keyspace, s.ID)),
+			txn.Put(key, record.EncodeSpan(committed(s, c, o, at))),
+		},
 		Mine: func(f txn.Found) bool {
 			got, err := record.DecodeSpan(f[key].Value)
 			return err == nil && got.Owner == o
@@ -63,25 +63,32 @@ func Commit(l keys.Layout, s Span, c Claim, o record.Owner, at record.Position, 
 		if i.To != "" && i.To != o.Node {
 			outcome, why = record.OutcomeFailed, fmt.Sprintf("after the hand-off %s was gone or could not open it; the span was opened on %s", i.To, o.Node)
 		}
-		s.Intent = i.Marked(record.Mark{Stage: record.StageOpening, At: c.At, Node: o.Node})
-		next.Intent = nil
-		p.Then = append(p.Then, txn.Put(history, record.EncodeHistory(finish(s, outcome, why, o.Node, now))))
+		h := finish([]Span{marked(s, record.StageOpening, c.At, o.Node)}, outcome, why, o.Node, now)
+		p.Then = append(p.Then, txn.Put(history, record.EncodeHistory(h)))
 	}
-	p.Then = append(p.Then, txn.Put(key, record.EncodeSpan(next)))
 	return p
 }
 
-// HandOff is the commit point of a move: the span is really closed, nobody owns it, the intent says so and stays.
+// committed is the record that a commit puts.
+func committed(s Span, c Claim, o record.Owner, at record.Position) record.Span {
+	next := marked(s, record.StageOpening, c.At, o.Node).Span
+	next.Owner, next.LastNode = o, o.Node
+	next.Checkpoint = s.Checkpoint.Max(at)
+	if next.Intent != nil && next.Intent.Kind == record.KindMove {
+		next.Intent = nil
+	}
+	return next
+}
+
+// HandOff ends the closing of a span that is to be opened elsewhere: it is really closed, and nobody owns it. It is the
+// commit point of a move, whose intent says so and stays; for a merge it is a step, which gathers its sources.
 func HandOff(l keys.Layout, s Span, c Claim, final record.Position, now time.Time) txn.Part {
 	key, history := l.Span(s.Keyspace, s.ID), l.History(s.Keyspace, s.Intent.Operator)
-	op := s.Intent.Operator
-	next := s.Span
+	owner := s.Owner
+	next := marked(marked(s, record.StageClosing, c.At, c.Node), record.StageHandedOff, now, c.Node).Span
 	next.Owner = record.Owner{}
 	next.Checkpoint = s.Checkpoint.Max(final)
-	next.Intent = s.Intent.
-		Marked(record.Mark{Stage: record.StageClosing, At: c.At, Node: c.Node}).
-		Marked(record.Mark{Stage: record.StageHandedOff, At: now, Node: c.Node})
-	next.Intent.HandedOff = true
+	next.Intent.HandedOff = next.Intent.Kind == record.KindMove
 	return txn.Part{
 		If: claimed(l, s, c.Mod),
 		Then: []txn.Op{
@@ -89,9 +96,10 @@ func HandOff(l keys.Layout, s Span, c Claim, final record.Position, now time.Tim
 			txn.Put(key, record.EncodeSpan(next)),
 		},
 		Witness: []string{history},
+		// While the sender held its claim nobody else could end its ownership.
 		Mine: func(f txn.Found) bool {
 			got, err := record.DecodeSpan(f[key].Value)
-			return has(f, history) || err == nil && got.Intent != nil && got.Intent.Operator == op && got.Intent.HandedOff
+			return has(f, history) || err == nil && got.Owner != owner
 		},
 	}
 }
@@ -99,16 +107,28 @@ func HandOff(l keys.Layout, s Span, c Claim, final record.Position, now time.Tim
 // Remove is the commit point of a remove: the span is really closed, its record goes, its history comes.
 func Remove(l keys.Layout, s Span, c Claim, now time.Time) txn.Part {
 	history := l.History(s.Keyspace, s.Intent.Operator)
-	s.Intent = s.Intent.Marked(record.Mark{Stage: record.StageClosing, At: c.At, Node: c.Node})
+	done := finish([]Span{marked(s, record.StageClosing, c.At, c.Node)}, record.OutcomeDone, "", c.Node, now)
 	return txn.Part{
 		If: append(claimed(l, s, c.Mod), txn.Absent(history)),
 		Then: []txn.Op{
 			txn.Delete(l.Operator(s.Keyspace, s.ID)),
 			txn.Delete(l.Span(s.Keyspace, s.ID)),
-			txn.Put(history, record.EncodeHistory(finish(s, record.OutcomeDone, "", c.Node, now))),
+			txn.Put(history, record.EncodeHistory(done)),
 		},
 		Mine: func(f txn.Found) bool { return has(f, history) },
 	}
+}
+
+// ClaimAll takes the right to act on all sources of a merge, or on none. It is sent like ClaimSpan.
+func ClaimAll(l keys.Layout, spans []Span, claims []Claim) txn.Part {
+	var all txn.Part
+	for n, s := range spans {
+		p := ClaimSpan(l, s, claims[n].Claim)
+		all.If = append(all.If, p.If...)
+		all.Then = append(all.Then, p.Then...)
+		all.Witness, all.Mine = p.Witness, p.Mine // they are there together or not at all
+	}
+	return all
 }
 
 // AbortOpening gives an opening up after nothing of it runs any more. Where the record names the actor as the

@@ -14,6 +14,8 @@ type Loss struct {
 	Known    bool
 	// Ended: the record said, before it went, that nothing runs any more.
 	Ended bool
+	// Evicted: an administrator has had the lease revoked.
+	Evicted bool
 	// TTL of the session.
 	TTL time.Duration
 }
@@ -24,12 +26,13 @@ type Loss struct {
 // lease has none either: the process stops by its own clock before etcd lets the lease go. But a key may also
 // vanish because someone revoked the lease or deleted the key, under a process that goes on until its own clock
 // stops it: at most one TTL after its last renewal, which was before the key was seen to be gone. A loss counts
-// as expiry if it came after the declared moment and not later than the lease of that declaration could last.
+// as expiry if it came after the declared moment and not later than the lease of that declaration could last. Not so that
+// of an evicted session: whoever is evicted has often not been heard of for a while, and may have renewed since.
 func LapsesAt(l Loss) time.Duration {
 	if l.Ended {
 		return l.SeenAt
 	}
-	if l.Known && l.SeenAt >= l.Declared && l.SeenAt < l.Declared+l.TTL {
+	if l.Known && !l.Evicted && l.SeenAt >= l.Declared && l.SeenAt < l.Declared+l.TTL {
 		return l.SeenAt
 	}
 	return l.SeenAt + l.TTL

@@ -40,8 +40,8 @@ func TestTransactionsLandOnce(t *testing.T) {
 	owned.Intent = &record.Intent{Operator: "1-1", Kind: record.KindMove, To: "n2", Spans: []string{"s"}}
 	c := operator.Claim{Claim: record.Claim{Stage: record.StageClosing, Node: "n1", Session: 5}, Mod: 9}
 	for name, p := range map[string]txn.Part{
-		"accept":    operator.Accept(w.l, s, owned.Intent),
-		"end":       operator.End(w.l, owned, record.OutcomeFailed, "", epoch),
+		"accept":    operator.Accept(w.l, []operator.Span{s}, owned.Intent),
+		"end":       operator.End(w.l, operator.EarlyEnd{Members: []operator.Held{{Span: owned}}, Outcome: record.OutcomeFailed}, epoch),
 		"claim":     operator.ClaimSpan(w.l, s, c.Claim),
 		"commit":    operator.Commit(w.l, owned, c, owned.Owner, record.At(1), epoch),
 		"hand off":  operator.HandOff(w.l, owned, c, record.At(1), epoch),

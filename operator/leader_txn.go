@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"slices"
 	"time"
 
 	"github.com/spanward/spanward/internal/record"
@@ -20,34 +21,19 @@ func unclaimed(l keys.Layout, s Span) []txn.Cmp {
 	}
 }
 
-// Accept puts an operator's intent into the record of its span. Records of several spans are separate parts
-// only where the operator concerns one span.
-func Accept(l keys.Layout, s Span, i *record.Intent) txn.Part {
-	key, history := l.Span(s.Keyspace, s.ID), l.History(s.Keyspace, i.Operator)
-	next := s.Span
-	next.Intent = i
-	return txn.Part{
-		If:      append(unclaimed(l, s), txn.Absent(history)),
-		Then:    []txn.Op{txn.Put(key, record.EncodeSpan(next))},
-		Witness: []string{history},
-		Mine:    func(f txn.Found) bool { return holds(f, key, i.Operator) || has(f, history) },
+// Accept puts an operator's intent into the records of all its spans, at once.
+func Accept(l keys.Layout, spans []Span, i *record.Intent) txn.Part {
+	history := l.History(spans[0].Keyspace, i.Operator)
+	p := txn.Part{If: []txn.Cmp{txn.Absent(history)}, Witness: []string{history}}
+	keys := make([]string, len(spans))
+	for n, s := range spans {
+		keys[n] = l.Span(s.Keyspace, s.ID)
+		s.Intent = i
+		p.If = append(p.If, unclaimed(l, s)...)
+		p.Then = append(p.Then, txn.Put(keys[n], record.EncodeSpan(s.Span)))
 	}
-}
-
-// End ends an operator that nobody acts on: its intent goes out, its history in. It is the leader's way to fail
-// or cancel an operator before its first claim.
-func End(l keys.Layout, s Span, o record.Outcome, why string, now time.Time) txn.Part {
-	history := l.History(s.Keyspace, s.Intent.Operator)
-	next := s.Span
-	next.Intent = nil
-	return txn.Part{
-		If: append(unclaimed(l, s), txn.Absent(history)),
-		Then: []txn.Op{
-			txn.Put(l.Span(s.Keyspace, s.ID), record.EncodeSpan(next)),
-			txn.Put(history, record.EncodeHistory(finish(s, o, why, "", now))),
-		},
-		Mine: func(f txn.Found) bool { return has(f, history) },
-	}
+	p.Mine = func(f txn.Found) bool { return has(f, history) || holdsAny(f, keys, i.Operator) }
+	return p
 }
 
 // Add makes a span. The ownerless record is its own intent to be opened, so the operator is accepted and ended
@@ -63,7 +49,7 @@ func Add(l keys.Layout, ks Keyspace, s Span, i *record.Intent, now time.Time) tx
 		Then: []txn.Op{
 			txn.Put(l.Keyspace(ks.Name), record.EncodeKeyspace(outer)),
 			txn.Put(key, record.EncodeSpan(s.Span)),
-			txn.Put(history, record.EncodeHistory(finish(done, record.OutcomeDone, "", "", now))),
+			txn.Put(history, record.EncodeHistory(finish([]Span{done}, record.OutcomeDone, "", "", now))),
 		},
 		Mine: func(f txn.Found) bool { return has(f, history) },
 	}
@@ -151,6 +137,10 @@ func PutProgress(l keys.Layout, ks string, bucket uint32, p record.Progress, mod
 func holds(f txn.Found, key, operator string) bool {
 	s, err := record.DecodeSpan(f[key].Value)
 	return err == nil && s.Intent != nil && s.Intent.Operator == operator
+}
+
+func holdsAny(f txn.Found, keys []string, operator string) bool {
+	return slices.ContainsFunc(keys, func(key string) bool { return holds(f, key, operator) })
 }
 
 func has(f txn.Found, key string) bool {

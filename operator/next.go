@@ -53,7 +53,8 @@ type Records struct {
 type Action interface{ action() }
 
 type (
-	// AskClose asks the owner of the spans to claim the operator in their records.
+	// AskClose asks the owner of the spans to claim the operator in their records: all sources of a merge together, or
+	// one span alone, which for a merge means to hand it off.
 	AskClose struct {
 		Owner record.Owner
 		Spans []Ref
@@ -78,11 +79,13 @@ type (
 	}
 	// AcceptRemove puts a remove into the record of a span whose keyspace is being deleted.
 	AcceptRemove struct{ Span Ref }
-	// Fail ends an operator that cannot be carried out and that nobody has begun.
+	// Fail ends an operator that cannot be carried out and that nobody acts on, on all its members.
 	Fail struct {
-		Span Ref
-		Why  string
+		Members []Member
+		Why     string
 	}
+	// Swap makes the children of a split or a merge in the place of its members, whose owners are all gone.
+	Swap struct{ Members []Member }
 	// Drop deletes a claim whose session is over.
 	Drop struct {
 		Span    Ref
@@ -103,6 +106,7 @@ func (Reopen) action()       {}
 func (Release) action()      {}
 func (AcceptRemove) action() {}
 func (Fail) action()         {}
+func (Swap) action()         {}
 func (Drop) action()         {}
 func (Wait) action()         {}
 
@@ -144,6 +148,8 @@ var rules = map[record.Kind]func(Records) []Action{
 	0:                 nextIdle,
 	record.KindMove:   nextMove,
 	record.KindRemove: nextRemove,
+	record.KindSplit:  nextSplit,
+	record.KindMerge:  nextMerge,
 }
 
 func kind(m Member) record.Kind {
@@ -186,7 +192,7 @@ func nextMove(r Records) []Action {
 	to := m.Intent.To
 	switch {
 	case m.Owner.Present() && to != "" && !r.Target.Present():
-		return []Action{Fail{m.Ref, fmt.Sprintf("target %s is gone; the span stays on %s", to, m.Span.Owner.Node)}}
+		return []Action{Fail{r.Members[:1], fmt.Sprintf("target %s is gone; the span stays on %s", to, m.Span.Owner.Node)}}
 	case m.Owner.Present():
 		return []Action{close1(m)}
 	case lapsing(m):
@@ -202,6 +208,8 @@ func nextMove(r Records) []Action {
 func nextRemove(r Records) []Action {
 	m := r.Members[0]
 	switch {
+	case m.Owner == Alive && m.Missing:
+		return []Action{Reopen{m.Ref, m.Span.Owner}}
 	case m.Owner.Present():
 		return []Action{close1(m)}
 	case lapsing(m):
@@ -231,6 +239,8 @@ func place(m Member, only string) Action {
 	switch {
 	case m.Intent != nil && m.Intent.Kind == record.KindRemove:
 		p.By, p.Why = m.Intent.By, "opened once to fence its sink before it is removed"
+	case m.Intent != nil && m.Intent.Kind == record.KindMerge:
+		p.By, p.Why = m.Intent.By, fmt.Sprintf("gathered for merge %s", m.Intent.Operator)
 	case m.Intent != nil:
 		p.By, p.Why = m.Intent.By, fmt.Sprintf("%s %s was handed off", record.KindName(m.Intent.Kind), m.Intent.Operator)
 	case !m.Span.Owner.Nobody():

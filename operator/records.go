@@ -1,8 +1,6 @@
 package operator
 
 import (
-	"time"
-
 	"github.com/spanward/spanward/internal/record"
 	"github.com/spanward/spanward/span"
 )
@@ -41,9 +39,3 @@ type Identity struct {
 
 // Owns reports whether the record names the session as the owner.
 func (i Identity) Owns(s record.Span) bool { return s.Owner.Session == i.Session }
-
-// finish turns the intent of s into its history.
-func finish(s Span, o record.Outcome, why string, node string, now time.Time) record.History {
-	i := *s.Intent.Marked(record.Mark{Stage: record.StageFinished, At: now, Node: node})
-	return record.History{Intent: i, Outcome: o, FinishedAt: now, Error: why, Ranges: []span.Range{s.Range}}
-}

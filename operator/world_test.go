@@ -184,7 +184,7 @@ func (w *world) accept(r operator.Ref, k record.Kind, to string) (string, bool) 
 		From: s.Owner.Node, Spans: []string{string(r.ID)},
 	}
 	i = i.Marked(record.Mark{Stage: record.StageQueued, At: epoch})
-	res := w.lead(operator.Accept(w.l, s, i))
+	res := w.lead(operator.Accept(w.l, []operator.Span{s}, i))
 	return i.Operator, res.Outcome == txn.Done
 }
 
@@ -359,7 +359,7 @@ func (w *world) next(r operator.Ref, pick string) {
 		case operator.AcceptRemove:
 			w.accept(r, record.KindRemove, "")
 		case operator.Fail:
-			w.lead(operator.End(w.l, s, record.OutcomeFailed, a.Why, epoch))
+			w.lead(operator.End(w.l, operator.EarlyEnd{Members: []operator.Held{{Span: s}}, Outcome: record.OutcomeFailed, Error: a.Why}, epoch))
 		case operator.Drop:
 			w.lead(operator.DropClaim(w.l, r, a.Claim, a.Present))
 		}

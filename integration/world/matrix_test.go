@@ -222,7 +222,7 @@ func askGhost(w *World, spans []string) error {
 		}
 		res, err := etcdx.Run(ctx, c, 0, txn.Batch{
 			Outer: []txn.Cmp{operator.Leading(w.layout, leader.Kvs[0].ModRevision)},
-			Parts: []txn.Part{operator.Accept(w.layout, at, i)},
+			Parts: []txn.Part{operator.Accept(w.layout, []operator.Span{at}, i)},
 		})
 		if err != nil || res[0].Outcome != txn.Done {
 			return fmt.Errorf("not accepted: %w", err)

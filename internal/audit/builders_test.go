@@ -168,26 +168,26 @@ func TestTheBuildersAgree(t *testing.T) {
 		c.do("", operator.PutProgress(c.layout, ks, 1, record.Progress{"a": 5}, 0))
 
 		// A move, whole.
-		c.do("", operator.Accept(c.layout, c.at("a"), c.intent(record.KindMove, "a")))
+		c.do("", operator.Accept(c.layout, []operator.Span{c.at("a")}, c.intent(record.KindMove, "a")))
 		c.do("n1", c.claimOf("n1", record.StageClosing, "a"))
 		c.do("n1", operator.HandOff(c.layout, c.at("a"), c.held("a"), record.At(7), c.now))
 		c.open("n2", "a")
 		// One that fails before it begins, and an instance that opens again and gives up.
-		c.do("", operator.Accept(c.layout, c.at("a"), c.intent(record.KindMove, "a")))
-		c.do("", operator.End(c.layout, c.at("a"), record.OutcomeFailed, "no", c.now))
+		c.do("", operator.Accept(c.layout, []operator.Span{c.at("a")}, c.intent(record.KindMove, "a")))
+		c.do("", operator.End(c.layout, operator.EarlyEnd{Members: []operator.Held{{Span: c.at("a")}}, Outcome: record.OutcomeFailed, Error: "no"}, c.now))
 		c.do("n2", c.claimOf("n2", record.StageOpening, "a"))
 		c.do("n2", operator.AbortOpening(c.layout, c.at("a"), c.held("a"), c.me("n2")))
 		c.open("n2", "a")
 		// A hand-back, a fail-over and a remove whose owner is gone.
 		c.do("n2", operator.HandBack(c.layout, c.at("a"), record.At(9)))
-		c.do("", operator.Accept(c.layout, c.at("b"), c.intent(record.KindRemove, "b")))
+		c.do("", operator.Accept(c.layout, []operator.Span{c.at("b")}, c.intent(record.KindRemove, "b")))
 		c.leave("n1")
 		c.open("n2", "a", "b")
 		c.do("n2", c.claimOf("n2", record.StageClosing, "b"))
 		c.do("n2", operator.Remove(c.layout, c.at("b"), c.held("b"), c.now))
 		// A claim whose node key was deleted by hand.
 		c.join("n1")
-		c.do("", operator.Accept(c.layout, c.at("a"), c.intent(record.KindMove, "a")))
+		c.do("", operator.Accept(c.layout, []operator.Span{c.at("a")}, c.intent(record.KindMove, "a")))
 		c.do("n2", c.claimOf("n2", record.StageClosing, "a"))
 		c.do("", txn.Part{Then: []txn.Op{txn.Delete(c.layout.Node("n2"))}})
 		c.do("", operator.DropClaim(c.layout, c.at("a").Ref, c.held("a"), 0))

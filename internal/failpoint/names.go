@@ -12,27 +12,37 @@ var table = []struct {
 	{"maintainer", "keyspace", []string{"accept", "ask", "finish"}},
 	{"maintainer", "add", []string{"accept"}},
 	{"maintainer", "remove", []string{"accept", "ask"}},
-	{"maintainer", "move", []string{"accept", "ask", "fail"}},
-	{"maintainer", "placement", []string{"ask"}},
+	{"maintainer", "move", []string{"accept", "ask"}},
+	{"maintainer", "placement", []string{"ask", "abort"}},
+	// An eviction is a record; that the lease is revoked follows from it, whoever leads.
+	{"maintainer", "evict", []string{"accept", "revoke"}},
+	{"maintainer", "split", []string{"accept", "ask", "swap"}},
+	{"maintainer", "merge", []string{"accept", "ask", "swap"}},
 	{"maintainer", "any", []string{
-		"campaign", // the transaction that takes the leader key
-		"cluster",  // the first fenced write of a term: makes the cluster record
-		"orphan",   // deletes the claim of a session that is over
-		"progress", // writes checkpoints
-		"register", // puts the maintainer's own key
-		"resign",   // rewrites the leader key
-		"trim",     // deletes history that is old
+		"cancel",    // ends an operator that nobody acts on, as a user asked; and asks its actor to
+		"fail",      // ends an operator that cannot be carried out
+		"supersede", // asks the actor of an operator to put a remove in its place
+		"campaign",  // the transaction that takes the leader key
+		"cluster",   // the first fenced write of a term: makes the cluster record
+		"orphan",    // deletes the claim of a session that is over
+		"progress",  // writes checkpoints
+		"register",  // puts the maintainer's own key
+		"resign",    // rewrites the leader key
+		"trim",      // deletes history that is old
 	}},
 
 	// open and close are the workload's; report is the message about a stage to the leader.
 	{"dispatcher", "placement", []string{"claim", "open", "commit", "abort", "report"}},
 	{"dispatcher", "move", []string{"claim", "close", "handoff"}},
 	{"dispatcher", "remove", []string{"claim", "close", "delete"}},
+	{"dispatcher", "split", []string{"claim", "close", "swap"}},
+	{"dispatcher", "merge", []string{"claim", "hold", "close", "handoff", "swap"}},
 	{"dispatcher", "any", []string{
-		"handback", // gives spans back at a clean stop
-		"register", // puts the node key
-		"report",   // a full report, or one of checkpoints
-		"revoke",   // ends the session
+		"revoke-operator", // cancels or supersedes the operator that the session acts for
+		"handback",        // gives spans back at a clean stop
+		"register",        // puts the node key
+		"report",          // a full report, or one of checkpoints
+		"revoke",          // ends the session
 	}},
 }
 

@@ -1,0 +1,91 @@
+package operator
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/spanward/spanward/internal/record"
+	"github.com/spanward/spanward/span"
+)
+
+// nextSplit: the owner closes the span and makes the children. If it is gone the leader makes them, without an owner, and
+// placement does the rest.
+func nextSplit(r Records) []Action {
+	m := r.Members[0]
+	switch {
+	case m.Owner.Present():
+		return []Action{close1(m)}
+	case lapsing(m):
+		return []Action{Wait{m.Ref, ForLapse, m.Span.Owner.Node}}
+	}
+	return []Action{Swap{r.Members[:1]}}
+}
+
+// nextMerge gathers the sources at one owner, one at a time, so that the claims of a merge always have one actor; that one
+// then claims, closes and swaps them all. Without any owner the leader swaps.
+func nextMerge(r Records) []Action {
+	members := slices.Clone(r.Members)
+	slices.SortFunc(members, func(a, b Member) int { return a.Range.Compare(b.Range) })
+	if gone := missingSource(members); gone != "" {
+		return []Action{Fail{members, fmt.Sprintf("source %s does not exist any more", gone)}}
+	}
+	for _, m := range members {
+		if lapsing(m) {
+			return []Action{Wait{m.Ref, ForLapse, m.Span.Owner.Node}}
+		}
+	}
+	at, ok := gatheringPlace(members)
+	if !ok {
+		return []Action{Swap{members}}
+	}
+	var all []Ref
+	for _, m := range members {
+		switch {
+		case m.Owner.Present() && m.Span.Owner.Session != at.Session:
+			return []Action{close1(m)}
+		case !m.Owner.Present():
+			return []Action{place(m, at.Node)}
+		}
+		all = append(all, m.Ref)
+	}
+	if members[0].Owner == Unreachable {
+		return []Action{close1(members[0])}
+	}
+	return []Action{AskClose{members[0].Span.Owner, all}}
+}
+
+// missingSource is a span that the merge names and that does not carry it any more.
+func missingSource(members []Member) span.ID {
+	for _, id := range members[0].Intent.Spans {
+		if !slices.ContainsFunc(members, func(m Member) bool { return string(m.ID) == id }) {
+			return span.ID(id)
+		}
+	}
+	return ""
+}
+
+// gatheringPlace is the owner of most sources, of those that answer; among equals the first by name.
+func gatheringPlace(members []Member) (record.Owner, bool) {
+	has := map[int64]int{}
+	var owners []Member
+	for _, m := range members {
+		if !m.Owner.Present() {
+			continue
+		}
+		if has[m.Span.Owner.Session]++; has[m.Span.Owner.Session] == 1 {
+			owners = append(owners, m)
+		}
+	}
+	if len(owners) == 0 {
+		return record.Owner{}, false
+	}
+	best := slices.MinFunc(owners, func(a, b Member) int {
+		return cmp.Or(
+			-cmp.Compare(a.Owner, b.Owner), // one that answers
+			-cmp.Compare(has[a.Span.Owner.Session], has[b.Span.Owner.Session]),
+			cmp.Compare(a.Span.Owner.Node, b.Span.Owner.Node),
+		)
+	})
+	return best.Span.Owner, true
+}
