@@ -72,6 +72,12 @@ type Config struct {
 	ResignTimeout time.Duration
 	// InFlight bounds the asks that one node has not answered yet. Zero means 512.
 	InFlight int
+	// HistoryAge is how long a finished operator is remembered, and with it its request id. Zero means 7 days; at least 5
+	// minutes: a command that is repeated after that is carried out again.
+	HistoryAge time.Duration
+	// HistoryCount is how many of them are remembered in each keyspace, if they are older than two minutes. Zero means
+	// 10,000. Each takes some hundred bytes in etcd and in the memory of every maintainer.
+	HistoryCount int
 }
 
 const (
@@ -87,8 +93,15 @@ const (
 	defaultRequestTimeout  = 2 * time.Second
 	defaultResignTimeout   = 3 * time.Second
 	defaultInFlight        = 512
+	defaultHistoryAge      = 7 * 24 * time.Hour
+	defaultHistoryCount    = 10_000
 
 	minTTL = 2 * time.Second
+
+	// minHistoryAge leaves everybody time to repeat a request whose outcome he does not know.
+	minHistoryAge   = 5 * time.Minute
+	maxHistoryAge   = 100 * 365 * 24 * time.Hour
+	maxHistoryCount = 1_000_000
 )
 
 func (c Config) withDefaults() Config {
@@ -108,8 +121,12 @@ func (c Config) withDefaults() Config {
 	fill(&c.RegisterTimeout, defaultRegisterTimeout)
 	fill(&c.RequestTimeout, defaultRequestTimeout)
 	fill(&c.ResignTimeout, defaultResignTimeout)
+	fill(&c.HistoryAge, defaultHistoryAge)
 	if c.InFlight == 0 {
 		c.InFlight = defaultInFlight
+	}
+	if c.HistoryCount == 0 {
+		c.HistoryCount = defaultHistoryCount
 	}
 	if c.Dial == nil {
 		c.Dial = func(ctx context.Context, address string) (net.Conn, error) {
@@ -158,5 +175,7 @@ func (c Config) validate() error {
 		need(d.value > 0 && d.value <= d.longest, "%s %v: needs more than 0 and at most %v", d.name, d.value, d.longest)
 	}
 	need(c.InFlight > 0, "%d asks in flight: needs at least 1", c.InFlight)
+	need(c.HistoryAge >= minHistoryAge && c.HistoryAge <= maxHistoryAge, "history age %v: needs %v to %v", c.HistoryAge, minHistoryAge, maxHistoryAge)
+	need(c.HistoryCount > 0 && c.HistoryCount <= maxHistoryCount, "history count %d: needs 1 to %d", c.HistoryCount, maxHistoryCount)
 	return errors.Join(errs...)
 }

@@ -64,7 +64,8 @@ type loop struct {
 	hold     hold
 	progress progress
 	// ending are the keyspaces with an operator in flight.
-	ending map[string]*ending
+	ending   map[string]*ending
+	trimming trimming
 
 	writes  []write
 	writers int
@@ -143,6 +144,7 @@ func (l *loop) turn(ctx context.Context) {
 	l.place(now)
 	l.makeRoom()
 	l.endKeyspaces(now)
+	l.trim(now)
 	l.send()
 	l.write(ctx)
 }

@@ -62,7 +62,9 @@ func dumpSpace(sp *space, line func(string, ...any)) {
 		line("progress %+v", *p)
 	}
 	sp.finished.Scan(func(h *History) bool {
-		line("history %+v found by id: %v", *h, sp.histories[h.Intent.Operator] == h)
+		plain := *h
+		plain.Cause = nil // printed as a value, not as an address
+		line("history %+v cause %+v found by id: %v", plain, deref(h.Cause), sp.histories[h.Intent.Operator] == h)
 		return true
 	})
 	line("%d histories", len(sp.histories))

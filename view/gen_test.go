@@ -116,6 +116,9 @@ func drawChange(t *rapid.T) view.Change {
 			Intent: drawIntent(t), Outcome: record.OutcomeDone,
 			FinishedAt: time.Unix(rapid.Int64Range(1, 3).Draw(t, "at"), 0),
 		}
+		if maybe(t, "ended early") {
+			h.Cause = &record.Cause{By: record.ByUser, RequestID: reqID(t), Operator: pick(t, "successor", "", "3-4")}
+		}
 		c.Key, c.Value = layout.History(drawKS(t), h.Intent.Operator), record.EncodeHistory(h)
 	case 11:
 		c.Key = layout.Root() + pick(t, "foreign", "nodes/", "stray", "spans/a", "progress/a/XYZ", "nodes/N1")

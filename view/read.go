@@ -245,6 +245,15 @@ func (s *State) Histories(keyspace string) iter.Seq[*History] {
 	}
 }
 
+// HistoriesBack are the same, the newest first.
+func (s *State) HistoriesBack(keyspace string) iter.Seq[*History] {
+	return func(yield func(*History) bool) {
+		if sp := s.spaces[keyspace]; sp != nil {
+			sp.finished.Reverse(yield)
+		}
+	}
+}
+
 // HistoryCount is the number of finished operators of a keyspace.
 func (s *State) HistoryCount(keyspace string) int {
 	if sp := s.spaces[keyspace]; sp != nil {

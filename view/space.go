@@ -70,7 +70,7 @@ func comparePlaced(a, b placed) int {
 }
 
 func compareHistory(a, b *History) int {
-	return cmp.Or(a.FinishedAt.Compare(b.FinishedAt), cmp.Compare(a.Intent.Operator, b.Intent.Operator))
+	return cmp.Or(a.Ended().Compare(b.Ended()), cmp.Compare(a.Intent.Operator, b.Intent.Operator))
 }
 
 func newTree[T any](less func(a, b T) bool) *btree.BTreeG[T] {

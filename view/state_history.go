@@ -1,7 +1,9 @@
 package view
 
 import (
+	"cmp"
 	"slices"
+	"time"
 
 	"github.com/spanward/spanward/internal/record"
 	"github.com/spanward/spanward/keys"
@@ -25,7 +27,7 @@ func (s *State) putHistory(p keys.Parsed, c *Change, d *Dirty) error {
 	for _, ref := range h.refs() {
 		s.histories[ref] = append(s.histories[ref], h)
 	}
-	s.remember(c.Key, sp.name, requestOf(&h.Intent))
+	s.remember(c.Key, sp.name, h.requests()...)
 	d.History[sp.name] = true
 	return nil
 }
@@ -44,9 +46,29 @@ func (s *State) dropHistory(p keys.Parsed, d *Dirty) {
 			delete(s.histories, ref)
 		}
 	}
-	s.forget(s.layout.History(p.Keyspace, p.Operator), requestOf(&h.Intent))
+	s.forget(s.layout.History(p.Keyspace, p.Operator), h.requests()...)
 	d.History[sp.name] = true
 	s.tidy(p.Keyspace)
+}
+
+// requests are those that a history remembers: the one that the operator was, and the one that ended it early. That stands
+// for the operator that took its place or, if it was a cancel, for the one that it ended.
+func (h *History) requests() []record.Request {
+	own := requestOf(&h.Intent)
+	if h.Cause == nil || h.Cause.RequestID == own.ID {
+		return []record.Request{own}
+	}
+	return []record.Request{own, {
+		ID: h.Cause.RequestID, Body: h.Cause.Body, Operator: cmp.Or(h.Cause.Operator, h.Intent.Operator), At: h.FinishedAt,
+	}}
+}
+
+// Ended is when the operator was over. The clock of whoever ended it may be behind: it was not before it was accepted.
+func (h *History) Ended() time.Time {
+	if h.FinishedAt.Before(h.Intent.CreatedAt) {
+		return h.Intent.CreatedAt
+	}
+	return h.FinishedAt
 }
 
 // refs are all spans that an operator was about: those it found and those it made, each once.

@@ -143,6 +143,9 @@ func newExpected(list []view.Change) expected {
 		case keys.History:
 			if h, err := record.DecodeHistory(c.Value); err == nil {
 				request(h.Intent.RequestID)
+				if h.Cause != nil {
+					request(h.Cause.RequestID)
+				}
 			}
 		case keys.Keyspace:
 			if ks, err := record.DecodeKeyspace(c.Value); err == nil {

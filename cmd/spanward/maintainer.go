@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -10,7 +12,11 @@ import (
 	"github.com/spanward/spanward/workload/mirror"
 )
 
-type maintainerCommand struct{ serveFlags }
+type maintainerCommand struct {
+	serveFlags
+	historyAge   time.Duration
+	historyCount int
+}
 
 func (a *app) newMaintainer() *cobra.Command {
 	var m maintainerCommand
@@ -26,10 +32,30 @@ On SIGTERM and Ctrl-C a leader resigns in favour of another. A second signal kil
 		RunE: a.action(func(ctx context.Context, _ []string) error { return a.serveMaintainer(ctx, &m) }),
 	}
 	m.register(cmd)
+	cmd.Flags().DurationVar(&m.historyAge, "history-age", 7*24*time.Hour,
+		"how long finished operators are remembered, and their request ids; at least 5m")
+	cmd.Flags().IntVar(&m.historyCount, "history-count", 10_000, "how many of them are remembered for each keyspace; 1 to 1000000")
+	fromEnv(cmd.Flags(), "history-age", "history-count")
 	return cmd
 }
 
+// checkHistory refuses zero, which a configuration would take for the default.
+func (m *maintainerCommand) checkHistory() error {
+	if m.historyAge < 5*time.Minute {
+		return fault.New(fault.InvalidArgument, "is too short").On("--history-age", m.historyAge.String()).
+			Fix("use at least 5m: a command that is repeated with its --request-id after that is carried out again")
+	}
+	if m.historyCount < 1 || m.historyCount > 1_000_000 {
+		return fault.New(fault.InvalidArgument, "is not from 1 to 1000000").On("--history-count", strconv.Itoa(m.historyCount)).
+			Fix("use 10000, say: as many finished operators of each keyspace are remembered")
+	}
+	return nil
+}
+
 func (a *app) serveMaintainer(ctx context.Context, f *maintainerCommand) error {
+	if err := f.checkHistory(); err != nil {
+		return err
+	}
 	b, err := a.bring(ctx, &f.serveFlags, "maintainer")
 	if err != nil {
 		return err
@@ -39,6 +65,7 @@ func (a *app) serveMaintainer(ctx context.Context, f *maintainerCommand) error {
 	m, err := maintainer.New(maintainer.Config{
 		Layout: b.layout, Name: f.name, Advertise: address, Listener: b.listener, ServerTLS: b.serverTLS, TLS: b.clientTLS,
 		Client: b.etcd, Version: ownVersion().Version, Logger: b.log, Failpoints: b.failpoints, TTL: f.ttl,
+		HistoryAge: f.historyAge, HistoryCount: f.historyCount,
 		Validators: map[string]maintainer.Validator{mirror.Name: mirror.Validate},
 	})
 	if err != nil {
