@@ -84,10 +84,14 @@ func (c *control) validate(workload string, set map[string]string, fresh, all []
 	if err := checkSettings(set); err != nil {
 		return err
 	}
+	if err := checkOwnSettings(set); err != nil {
+		return err
+	}
 	check := c.validators[workload]
 	if check == nil {
 		return nil
 	}
+	set = workloadSettings(set)
 	for _, r := range fresh {
 		if err := check(set, []span.Range{r}); err != nil {
 			return explained(err, workload)

@@ -29,7 +29,7 @@ func (l *loop) queueAsk(s operator.Span, k *ask) {
 		a.Operator = s.Intent.Operator
 	}
 	if k.action == sessionv1.Ask_ACTION_OPEN {
-		a.Workload, a.Settings = ks.Workload, ks.Settings
+		a.Workload, a.Settings = ks.Workload, workloadSettings(ks.Settings)
 		if p := operator.Durable(s.Span, l.position(s.Ref)); p.Known {
 			member.Checkpoint = &p.At
 		}
@@ -80,6 +80,8 @@ func point(a *sessionv1.Ask) string {
 		return "maintainer/placement/ask"
 	case sessionv1.Ask_ACTION_RELEASE:
 		return "maintainer/keyspace/ask"
+	case sessionv1.Ask_ACTION_ABORT:
+		return "maintainer/placement/abort"
 	default:
 	}
 	s, err := record.DecodeSpan(a.GetMembers()[0].GetRecord())

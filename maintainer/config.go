@@ -55,6 +55,10 @@ type Config struct {
 	// OpenRetry is the pause after an opening that failed. Zero means 1 s; it doubles up to MaxOpenRetry (zero: 1 min),
 	// with jitter.
 	OpenRetry, MaxOpenRetry time.Duration
+	// OpenTimeout and CloseTimeout are how long the opening or closing of one span may take; more where the operator has
+	// several spans or the node is busy, or an initial copy gets further. Zero means 1 min. A keyspace may have its own.
+	// What opens too late is given up, and tried elsewhere; what closes too late cannot be, and is shown as stuck.
+	OpenTimeout, CloseTimeout time.Duration
 	// Settle is how long a new leader places nothing freely while some registered node has not connected to it yet.
 	// Zero means 500 ms. Without it whoever connects first gets everything; what is already decided does not wait.
 	Settle time.Duration
@@ -86,6 +90,8 @@ const (
 	defaultMaxAskRetry     = 30 * time.Second
 	defaultOpenRetry       = time.Second
 	defaultMaxOpenRetry    = time.Minute
+	defaultOpenTimeout     = time.Minute
+	defaultCloseTimeout    = time.Minute
 	defaultSettle          = 500 * time.Millisecond
 	defaultProgressEvery   = 10 * time.Second
 	defaultStandbyEvery    = 100 * time.Millisecond
@@ -115,6 +121,8 @@ func (c Config) withDefaults() Config {
 	fill(&c.MaxAskRetry, max(defaultMaxAskRetry, c.AskRetry))
 	fill(&c.OpenRetry, defaultOpenRetry)
 	fill(&c.MaxOpenRetry, max(defaultMaxOpenRetry, c.OpenRetry))
+	fill(&c.OpenTimeout, defaultOpenTimeout)
+	fill(&c.CloseTimeout, defaultCloseTimeout)
 	fill(&c.Settle, defaultSettle)
 	fill(&c.ProgressEvery, defaultProgressEvery)
 	fill(&c.StandbyEvery, defaultStandbyEvery)
@@ -165,6 +173,8 @@ func (c Config) validate() error {
 	}{
 		{"ask retry", c.AskRetry, c.MaxAskRetry},
 		{"open retry", c.OpenRetry, c.MaxOpenRetry},
+		{"open timeout", c.OpenTimeout, maxTimeout},
+		{"close timeout", c.CloseTimeout, maxTimeout},
 		{"settle time", c.Settle, time.Minute},
 		{"progress interval", c.ProgressEvery, time.Hour},
 		{"standby interval", c.StandbyEvery, c.TTL},

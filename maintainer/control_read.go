@@ -146,7 +146,7 @@ func spansIn(s *view.State, keyspace string, q *controlv1.ListSpansRequest) []sp
 	return facts
 }
 
-func (c *control) listOperators(_ context.Context, _ *term, q *controlv1.ListOperatorsRequest) (*controlv1.ListOperatorsResponse, error) {
+func (c *control) listOperators(_ context.Context, t *term, q *controlv1.ListOperatorsRequest) (*controlv1.ListOperatorsResponse, error) {
 	f, err := filterOf(q)
 	if err != nil {
 		return nil, err
@@ -160,11 +160,11 @@ func (c *control) listOperators(_ context.Context, _ *term, q *controlv1.ListOpe
 		}
 		switch {
 		case q.GetId() != "":
-			out, err = chosenOperator(s, q.GetId())
+			out, err = chosenOperator(s, t.known, q.GetId())
 		case q.GetFinished():
 			out = finished(s, f, limit(q))
 		default:
-			out = flying(s, f, limit(q))
+			out = flying(s, t.known, f, limit(q))
 		}
 	})
 	return &controlv1.ListOperatorsResponse{Operators: out}, err
@@ -198,8 +198,11 @@ func limit(q *controlv1.ListOperatorsRequest) int {
 	return int(min(q.GetLimit(), defaultOperators))
 }
 
-func chosenOperator(s *view.State, id string) ([]*controlv1.Operator, error) {
+func chosenOperator(s *view.State, k *known, id string) ([]*controlv1.Operator, error) {
 	if o := operatorByID(s, id); o != nil {
+		if o.GetOutcome() == "" {
+			k.addFailure(o)
+		}
 		return []*controlv1.Operator{o}, nil
 	}
 	return nil, unknownOperator(id)
@@ -231,9 +234,9 @@ func finished(s *view.State, f filter, limit int) []*controlv1.Operator {
 	return out
 }
 
-func flying(s *view.State, f filter, limit int) []*controlv1.Operator {
+func flying(s *view.State, k *known, f filter, limit int) []*controlv1.Operator {
 	var out []*controlv1.Operator
-	for _, o := range inFlight(s) {
+	for _, o := range withFailures(s, k, inFlight(s)) {
 		if f.matches(o.Operator) {
 			out = append(out, o.Operator)
 		}

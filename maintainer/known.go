@@ -35,6 +35,8 @@ type spanKnown struct {
 	retryAt       time.Time
 	// waiting is what the span waits for, as a sentence for people.
 	waiting string
+	// stuck is the stage that is late and cannot be forced, nil if there is none.
+	stuck *stuckKnown
 }
 
 // nodeKnown is what is known of a session beyond its node key.

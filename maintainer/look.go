@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"time"
 
-
 	sessionv1 "github.com/spanward/spanward/api/session/v1"
 	"github.com/spanward/spanward/internal/record"
 	"github.com/spanward/spanward/internal/txn"

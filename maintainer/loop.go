@@ -59,6 +59,9 @@ type loop struct {
 	out        map[int64][]*sessionv1.Ask
 	outConfirm map[int64][]*sessionv1.SpanRef
 
+	// deaf are sessions that do not answer, until when they are left alone; evicting are nodes whose session is to end.
+	deaf     map[int64]time.Time
+	evicting map[string]*evicting
 	// silent are nodes that are alive in etcd and have no stream, since when.
 	silent   map[string]time.Time
 	hold     hold
@@ -80,6 +83,7 @@ func newLoop(m *Maintainer, t *term) *loop {
 		on: map[int64]map[operator.Ref]struct{}{}, asked: map[int64]map[operator.Ref]struct{}{},
 		streams: map[int64]*stream{}, unplaced: map[operator.Ref]struct{}{}, crowded: newQueue(),
 		out: map[int64][]*sessionv1.Ask{}, outConfirm: map[int64][]*sessionv1.SpanRef{},
+		deaf: map[int64]time.Time{}, evicting: map[string]*evicting{},
 		silent: map[string]time.Time{}, settled: time.Now().Add(m.cfg.Settle), hold: newHold(), progress: newProgress(),
 		ending: map[string]*ending{},
 	}
@@ -142,7 +146,9 @@ func (l *loop) turn(ctx context.Context) {
 	}
 	l.settle(now)
 	l.place(now)
+	l.tryTheDeaf(now)
 	l.makeRoom()
+	l.evict(ctx, now)
 	l.endKeyspaces(now)
 	l.trim(now)
 	l.send()

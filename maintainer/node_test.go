@@ -181,6 +181,13 @@ func (n *node) obey() {
 	n.answer = nil
 }
 
+// answers sets what becomes of asks.
+func (n *node) answers(f func(*sessionv1.Ask) sessionv1.StageResult_Result) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.answer = f
+}
+
 func (n *node) answering() func(*sessionv1.Ask) sessionv1.StageResult_Result {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -244,6 +251,10 @@ func (n *node) hear(ctx context.Context, m *sessionv1.DispatchResponse) {
 				results = append(results, n.result(a, res))
 				continue
 			}
+		}
+		if a.GetAction() == sessionv1.Ask_ACTION_ABORT {
+			results = append(results, n.abort(ctx, r, a))
+			continue
 		}
 		if a.GetAction() == sessionv1.Ask_ACTION_RELEASE {
 			results = append(results, n.release(ctx, r, a))
@@ -316,6 +327,21 @@ func (n *node) carryOut(ctx context.Context, term int64, asks []*sessionv1.Ask) 
 	}
 	n.run(ctx, outer[1:], ends)
 	return out
+}
+
+// abort gives an opening up, if it is the one that is meant.
+func (n *node) abort(ctx context.Context, r operator.Ref, a *sessionv1.Ask) *sessionv1.StageResult {
+	resp := n.w.get(n.w.layout.Operator(r.Keyspace, r.ID))
+	if len(resp.Kvs) == 0 || resp.Kvs[0].ModRevision != a.GetMembers()[0].GetClaim() {
+		return n.result(a, sessionv1.StageResult_RESULT_REFUSED)
+	}
+	rec, err := record.DecodeClaim(resp.Kvs[0].Value)
+	if err != nil {
+		n.w.t.Errorf("claim: %v", err)
+	}
+	c := operator.Claim{Claim: rec, Mod: resp.Kvs[0].ModRevision}
+	n.run(ctx, []txn.Cmp{operator.Acting(n.w.layout, n.me())}, []txn.Part{operator.AbortOpening(n.w.layout, n.w.span(r), c, n.me())})
+	return n.result(a, sessionv1.StageResult_RESULT_ABORTED)
 }
 
 // release gives a span back.

@@ -67,6 +67,8 @@ func (p *past) note(d *view.Dirty) {
 	for _, n := range d.Gone {
 		if n.Ended == record.EndedNot {
 			crashed = n
+		}
+		if n.Ended == record.EndedNot && !p.evicted(n.Name, n.Session) {
 			p.burst = append(p.burst, scheduler.Loss{Node: n.Name, At: p.loss(n.Session).SeenAt})
 		}
 	}
@@ -127,7 +129,14 @@ func (p *past) loss(session int64) operator.Loss {
 	if ok && gone.Node.TTL > 0 {
 		l.TTL = gone.Node.TTL
 	}
+	l.Evicted = ok && p.evicted(gone.Node.Name, session)
 	return l
+}
+
+// evicted reports whether an administrator may have ended the session of a node. Of the evicted sessions of a node only the
+// last one is recorded, so earlier ones count, too: it costs them a wait.
+func (p *past) evicted(node string, session int64) bool {
+	return p.state.NodeConfig(node).Evicted >= session
 }
 
 // recent are the nodes lost of late.

@@ -170,6 +170,8 @@ func (l *loop) ineligible(session int64, cfg record.NodeConfig, named bool) stri
 		return "evicted"
 	case named:
 		return ""
+	case l.isDeaf(session):
+		return "does not answer"
 	case cfg.Cordoned:
 		return "cordoned"
 	case cfg.Draining:

@@ -11,14 +11,6 @@ import (
 	"github.com/spanward/spanward/view"
 )
 
-const (
-	// stuckAfter is how long one stage of an operator may take before its span counts as stuck. It only changes what
-	// is shown: a late stage cannot be forced safely.
-	stuckAfter = 10 * time.Minute
-	// mutedAfter is the same for an actor that does not answer the leader.
-	mutedAfter = 30 * time.Second
-)
-
 // The states of a span, as the contract names them. Those of a claim are the names of its stages.
 const (
 	stateAbsent      = "absent"
@@ -68,13 +60,13 @@ func look(f spanFacts, k *known, now time.Time) spanLook {
 	l := spanLook{spanFacts: f, heard: k.span(f.Ref)}
 	l.own = f.owned && l.heard.session == f.Owner.Session
 	l.muted = f.owned && !k.node(f.Owner.Session).connected
-	l.state = l.stateAt(k, now)
+	l.state = l.stateNow()
 	return l
 }
 
-func (l spanLook) stateAt(k *known, now time.Time) string {
+func (l spanLook) stateNow() string {
 	switch {
-	case l.claim != nil && l.late(k.node(l.claim.Session), now):
+	case l.isStuck():
 		return stateStuck
 	case l.claim == nil && !l.owned && l.keyspace == record.KeyspacePaused:
 		return statePaused // whatever went wrong before, it is not tried now
@@ -88,9 +80,16 @@ func (l spanLook) stateAt(k *known, now time.Time) string {
 	return stateAbsent
 }
 
-func (l spanLook) late(actor nodeKnown, now time.Time) bool {
-	muted := !actor.connected && !actor.since.IsZero() && now.Sub(actor.since) > mutedAfter
-	return l.acting && (muted || now.Sub(l.claim.At) > stuckAfter)
+// isStuck: the leader has given up on the stage that the span is in.
+func (l spanLook) isStuck() bool {
+	k := l.heard.stuck
+	switch {
+	case k == nil:
+		return false
+	case l.claim == nil:
+		return k.claim == 0
+	}
+	return k.claim == l.claim.Mod
 }
 
 // troubled: an error was heard, and not from a session that has nothing to do with the span any more.
@@ -110,6 +109,8 @@ func (l spanLook) checkpoint() record.Position {
 // why says why the span is where it is, or why it is nowhere.
 func (l spanLook) why() string {
 	switch {
+	case l.state == stateStuck:
+		return l.heard.stuck.text()
 	case l.claim != nil:
 		return fmt.Sprintf("%s is %s it: %s", l.claim.Node, record.StageName(l.claim.Stage), l.purpose())
 	case l.state == statePaused:

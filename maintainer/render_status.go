@@ -168,6 +168,9 @@ func troubles(l keyspaceLook) []problem {
 		if s.claim != nil {
 			p.node = s.claim.Node
 		}
+		if s.state == stateStuck {
+			p.node, p.since, p.message = s.heard.stuck.node, s.heard.stuck.since, s.heard.stuck.text()
+		}
 		if s.claim != nil && p.since.IsZero() {
 			p.since = s.claim.At
 		}

@@ -60,6 +60,11 @@ func (sc *scene) claim(ref operator.Ref, c record.Claim) int64 {
 	return sc.put(sc.l.Operator(ref.Keyspace, ref.ID), record.EncodeClaim(c))
 }
 
+func (sc *scene) stuck(ref operator.Ref, k stuckKnown) {
+	k.since = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	sc.k.update(ref, func(s *spanKnown) { s.stuck = &k })
+}
+
 func (sc *scene) shown(ref operator.Ref) *controlv1.Span {
 	sc.t.Helper()
 	sp := sc.s.Span(ref)
@@ -110,15 +115,21 @@ func TestSpanStates(t *testing.T) {
 		}, "closing", "n1 is closing it: move 5-1", ""},
 		{"closes for ever", func(sc *scene, n1 int64) operator.Ref {
 			ref := sc.span("s", record.Span{Owner: record.Owner{Node: "n1", Session: n1, Token: 1}})
-			sc.claim(ref, record.Claim{Stage: record.StageClosing, Node: "n1", Session: n1, At: sc.now.Add(-stuckAfter - time.Second)})
+			claim := sc.claim(ref, record.Claim{Stage: record.StageClosing, Node: "n1", Session: n1, At: sc.now})
+			sc.stuck(ref, stuckKnown{claim: claim, node: "n1", doing: "closing", purpose: " for move 5-1"})
 			return ref
-		}, "stuck", "n1 is closing it: placement", ""},
-		{"its actor does not answer", func(sc *scene, n1 int64) operator.Ref {
-			sc.k.updateNode(n1, func(n *nodeKnown) { n.connected = false })
+		}, "stuck", "n1 is closing it for move 5-1 since 2026-01-01T00:00:00Z, longer than that may take; it goes on when that ends, or after `spanward node evict n1`", ""},
+		{"an ask is never answered", func(sc *scene, n1 int64) operator.Ref {
+			ref := sc.span("s", record.Span{Owner: record.Owner{Node: "n1", Session: n1, Token: 1}})
+			sc.stuck(ref, stuckKnown{node: "n1", doing: "asked to close"})
+			return ref
+		}, "stuck", "n1 is asked to close it since 2026-01-01T00:00:00Z, longer than that may take; it goes on when that ends, or after `spanward node evict n1`", ""},
+		{"another claim was stuck", func(sc *scene, n1 int64) operator.Ref {
 			ref := sc.span("s", record.Span{})
-			sc.claim(ref, record.Claim{Stage: record.StageOpening, Node: "n1", Session: n1, At: sc.now})
+			claim := sc.claim(ref, record.Claim{Stage: record.StageOpening, Node: "n1", Session: n1, At: sc.now})
+			sc.stuck(ref, stuckKnown{claim: claim - 1, node: "n2", doing: "opening"})
 			return ref
-		}, "stuck", "n1 is opening it: placement", ""},
+		}, "opening", "n1 is opening it: placement", ""},
 		{"cannot be opened", func(sc *scene, _ int64) operator.Ref {
 			ref := sc.span("s", record.Span{})
 			sc.k.update(ref, func(k *spanKnown) { k.lastError, k.failures = "disk full", 2 })

@@ -1,6 +1,7 @@
 package maintainer
 
 import (
+	"cmp"
 	"time"
 
 	"go.uber.org/zap"
@@ -62,6 +63,7 @@ func (l *loop) status(st *stream, s *sessionv1.SpanStatus, c *comparison) {
 		return
 	}
 	l.known.update(r, func(k *spanKnown) { take(k, st.session, s) })
+	l.progressed(r, st.session, s.GetCopied(), time.Now())
 	if s.Checkpoint != nil {
 		l.progress.heard(r, st.session, s.GetCheckpoint())
 	}
@@ -85,6 +87,7 @@ func take(k *spanKnown, session int64, s *sessionv1.SpanStatus) {
 func (l *loop) result(st *stream, res *sessionv1.StageResult) {
 	r := operator.Ref{Keyspace: res.GetKeyspace(), ID: span.ID(res.GetSpan())}
 	w := l.works[r]
+	delete(l.deaf, st.session)
 	mine := w != nil && w.ask != nil && w.ask.session == st.session
 	switch res.GetResult() {
 	case sessionv1.StageResult_RESULT_CLAIMED, sessionv1.StageResult_RESULT_DONE:
@@ -132,14 +135,20 @@ func (l *loop) openFailed(r operator.Ref, st *stream, text string) {
 	if w.ask != nil && w.ask.session == st.session {
 		l.dropAsk(r, w)
 	}
+	l.failedOpening(r, w, st.node, s.Owner.Token, text)
+}
+
+// failedOpening: broken is the token of an instance that could not go on, 0 if there was none.
+func (l *loop) failedOpening(r operator.Ref, w *work, node string, broken uint64, text string) {
 	w.failures++
-	w.failedOn, w.holdFor, w.broken = st.node, operator.Identity{}, s.Owner.Token
+	text = cmp.Or(text, "no reason was given")
+	w.failedOn, w.holdFor, w.broken = node, operator.Identity{}, broken
 	w.retryAt = time.Now().Add(jitter(backoff(l.m.cfg.OpenRetry, l.m.cfg.MaxOpenRetry, w.failures-1)))
 	l.wake(r, w, w.retryAt)
 	l.known.update(r, func(k *spanKnown) { k.lastError, k.failures, k.retryAt = text, w.failures, w.retryAt })
-	l.log.Warn("opening failed", refField(r), zap.String("node", st.node), zap.Int("failures", w.failures), zap.String("error", text))
+	l.log.Warn("opening failed", refField(r), zap.String("node", node), zap.Int("failures", w.failures), zap.String("error", text))
 	if w.failures >= failingAfter {
-		l.known.complain(problem{kind: "failing", keyspace: r.Keyspace, span: string(r.ID), node: st.node, message: text})
+		l.known.complain(problem{kind: "failing", keyspace: r.Keyspace, span: string(r.ID), node: node, message: text})
 	}
 	l.dirty.push(r)
 }
@@ -152,6 +161,10 @@ func (l *loop) aborted(r operator.Ref, st *stream) {
 	}
 	if w.ask != nil && w.ask.session == st.session {
 		l.dropAsk(r, w)
+	}
+	if l.wasLate(w, st.session) {
+		l.openFailed(r, st, "it took too long to open and was given up")
+		return
 	}
 	if w.failures == 0 {
 		w.retryAt = time.Time{}

@@ -118,6 +118,11 @@ func claims(st *view.State) (out []operator.Ref) {
 	return out
 }
 
+// Acts counts the spans that a session acts on.
+func (s state) Acts(session int64) int {
+	return read(s, func(st *view.State) int { return st.CountClaimedBy(session) })
+}
+
 // Owned are the spans that record the session as their owner.
 func (s state) Owned(session int64) []operator.Ref {
 	return read(s, func(st *view.State) (out []operator.Ref) {

@@ -13,6 +13,8 @@ import (
 type Stats struct {
 	// Asks were sent to dispatchers, in Messages; Repeated of them again, Refused of them in vain.
 	Asks, Messages, Repeated, Refused int64
+	// Late stages are those whose deadline passed; Aborts were sent to end late openings; Evictions are leases revoked.
+	Late, Aborts, Evictions int64
 	// Txns were sent to etcd under a term, with Parts changes in them, Mutations of which put or deleted a key.
 	Txns, Parts, Mutations int64
 	// Terms won, and how long the last ones took from the win to the first fenced write and to the running loop.
@@ -42,6 +44,7 @@ const maxTakeovers = 100
 type stats struct {
 	asks, messages, repeated, refused atomic.Int64
 	txns, parts, mutations, terms     atomic.Int64
+	late, aborts, evictions           atomic.Int64
 
 	mu        sync.Mutex
 	takeovers []Takeover
@@ -82,6 +85,7 @@ func (m *Maintainer) Stats() Stats {
 	}
 	out := Stats{
 		Asks: s.asks.Load(), Messages: s.messages.Load(), Repeated: s.repeated.Load(), Refused: s.refused.Load(),
+		Late: s.late.Load(), Aborts: s.aborts.Load(), Evictions: s.evictions.Load(),
 		Txns: s.txns.Load(), Parts: s.parts.Load(), Mutations: s.mutations.Load(),
 		Sessions: s.sessions.Load(), MayAct: s.mayAct(), Leading: m.current() != nil, Term: term,
 		Revision: m.view.Revision(), View: m.view.Stats(),

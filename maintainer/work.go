@@ -32,6 +32,9 @@ type work struct {
 	wakeAt time.Time
 	// waiting is what is shown.
 	waiting string
+	// stage is what goes on, with its deadline; aborted is who was to give an opening up and has not said yet that he did.
+	stage   timedStage
+	aborted operator.Identity
 }
 
 // ask is what a node was asked to do with a span. It is made on one record and never refreshed: while the record
@@ -117,6 +120,7 @@ func (l *loop) ring(now time.Time) {
 func (l *loop) forget(r operator.Ref) {
 	if w := l.works[r]; w != nil {
 		l.dropAsk(r, w)
+		l.endStage(r, w)
 		delete(l.works, r)
 	}
 	l.count(r, operator.Identity{})
