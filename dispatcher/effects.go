@@ -56,7 +56,7 @@ func (l *loop) open(ctx context.Context, e *entry, f operator.Open) {
 	l.logOf(e).Info("opening", zap.Uint64("token", f.Token), zap.String("reason", e.order.reason))
 	e.run = &run{ref: e.ref, task: Task{
 		Cluster: l.env.Layout.ClusterName(), Keyspace: e.ref.Keyspace, Span: e.ref.ID, Range: e.actor.Span.Range,
-		Node: l.env.Me.Node, Token: f.Token, From: f.From, Settings: e.order.settings,
+		Node: l.env.Me.Node, Token: f.Token, From: f.From, Parents: e.actor.Span.Parents, Settings: e.order.settings,
 	}}
 	l.runs.open(ctx, e.run, l.d.workloads[e.order.workload], reporter{l.news, e.run})
 }

@@ -24,6 +24,8 @@ type Task struct {
 	Token uint64
 	// From is the position to start at; unknown for a span that never ran.
 	From Position
+	// Parents are the spans that this one was made from, by a split or a merge.
+	Parents []string
 	// Settings are those of the keyspace.
 	Settings map[string]string
 }

@@ -66,6 +66,8 @@ func (i *instAt) Close(ctx context.Context) (dispatcher.Position, error) {
 	return (*inst)(i).Close(ctx)
 }
 func (i *instAt) Abort() { (*inst)(i).Abort() }
+
+func (i *instAt) Hold(context.Context) (dispatcher.Position, error) { return record.At(41), nil }
 func (i *instAt) CloseAt(_ context.Context, p dispatcher.Position) (dispatcher.Position, error) {
 	return p, nil
 }
@@ -221,6 +223,9 @@ func TestClosingAtAPositionIsNotHidden(t *testing.T) {
 	c, ok := i.(dispatcher.CloserAt)
 	if !ok {
 		t.Fatal("wrapping hides CloseAt")
+	}
+	if p, err := c.Hold(t.Context()); err != nil || p != record.At(41) {
+		t.Fatal(p, err)
 	}
 	if p, err := c.CloseAt(t.Context(), record.At(42)); err != nil || p != record.At(42) {
 		t.Fatal(p, err)

@@ -76,6 +76,9 @@ type instanceAt struct {
 	at dispatcher.CloserAt
 }
 
+// Hold is no event: the span stays owned, and work that was begun goes on.
+func (i *instanceAt) Hold(ctx context.Context) (dispatcher.Position, error) { return i.at.Hold(ctx) }
+
 func (i *instanceAt) CloseAt(ctx context.Context, at dispatcher.Position) (dispatcher.Position, error) {
 	return i.close(func() (dispatcher.Position, error) { return i.at.CloseAt(ctx, at) })
 }

@@ -8,28 +8,55 @@ import (
 	"github.com/spanward/spanward/dispatcher"
 )
 
+// errAborted is what a closing hears that was overtaken by Abort.
+var errAborted = errors.New("aborted")
+
 // Close ends the work, stores the position and returns it. Nothing that was unanswered can land after it.
 func (in *instance) Close(ctx context.Context) (dispatcher.Position, error) {
 	in.stop()
 	return in.finish(ctx)
 }
 
-// CloseAt is Close once the position has reached at. If it is beyond already, it stays where it is.
+// Hold begins nothing more. The position is that of the newest change that was begun, or the newest of the pieces that
+// the range was put together from.
+//
+// While something of the range is still to be copied, no revision is a common end, and waiting for one would take as
+// long as the copy. So the copy is given up at once, and what is returned is where the span was before it: unknown if it
+// never ran. What had been brought to a position keeps it, and the next owner copies the rest.
+func (in *instance) Hold(context.Context) (dispatcher.Position, error) {
+	select {
+	case <-in.aborted:
+		return dispatcher.Position{}, errAborted
+	default:
+	}
+	if rev, ok := in.brake.hold(); ok {
+		return in.checkpoint().Max(position(rev)), nil
+	}
+	in.stop()
+	return in.checkpoint(), nil
+}
+
+// CloseAt is Close once the position has reached at. If it is beyond already, or was copying and has no position to
+// reach, it stays where it is and says so.
 func (in *instance) CloseAt(ctx context.Context, at dispatcher.Position) (dispatcher.Position, error) {
-	if !at.Known || at.At == 0 {
+	if !at.Known || at.At == 0 || !in.brake.end(int64(at.At)) { //nolint:gosec // positions are revisions
 		return in.Close(ctx)
 	}
-	in.limit.Store(int64(at.At)) //nolint:gosec // positions are revisions
+	in.src.hurry()
 	return in.finish(ctx)
 }
 
 // Abort ends the work at once. What is unanswered is refused by the fence, once a newer owner has opened.
 func (in *instance) Abort() {
+	in.over.Do(func() { close(in.aborted) })
 	in.abort()
 	<-in.done
+	in.ending.Lock()
+	defer in.ending.Unlock()
 	in.release()
 }
 
+// release frees what the instance holds, once. The caller has ending.
 func (in *instance) release() {
 	if in.freed {
 		return
@@ -46,15 +73,41 @@ func (in *instance) finish(ctx context.Context) (dispatcher.Position, error) {
 	case <-in.done:
 	case <-ctx.Done():
 		return dispatcher.Position{}, ctx.Err()
+	case <-in.aborted:
+		return dispatcher.Position{}, errAborted
 	}
-	if in.freed {
+	in.ending.Lock()
+	defer in.ending.Unlock()
+	switch {
+	case in.closed:
 		return in.checkpoint(), nil
+	case in.freed:
+		return dispatcher.Position{}, errAborted
 	}
-	if err := in.seal(ctx); err != nil && !errors.Is(err, errFenced) {
+	if err := in.unlessAborted(ctx, in.seal); err != nil && !errors.Is(err, errFenced) {
 		return dispatcher.Position{}, err
 	}
+	in.closed = true
 	in.release()
 	return in.checkpoint(), nil
+}
+
+// unlessAborted gives f a context that ends with Abort, too.
+func (in *instance) unlessAborted(ctx context.Context, f func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		select {
+		case <-in.aborted:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	err := f(ctx)
+	cancel()
+	<-watched
+	return err
 }
 
 // seal makes sure that no write can follow, and that the position is stored. Whoever is fenced can write nothing.
@@ -66,13 +119,15 @@ func (in *instance) seal(ctx context.Context) error {
 		if err := in.settle(ctx); err != nil {
 			return err
 		}
-		in.pos = max(in.pos, in.sink.state().At)
 	}
-	if in.pos <= in.sink.state().At || len(holes(in.sink.state().Parts, in.r)) > 0 {
+	if len(holes(in.sink.state().Parts, in.r)) > 0 {
 		return nil
 	}
-	if err := in.write(func() error { return in.sink.move(ctx, in.pos) }); err != nil {
-		return err
+	stored := lowest(in.sink.state().effective())
+	if in.pos = max(in.pos, stored); in.pos > stored {
+		if err := in.write(func() error { return in.sink.move(ctx, in.pos) }); err != nil {
+			return err
+		}
 	}
 	in.reached(in.pos, time.Time{})
 	return nil

@@ -3,6 +3,7 @@ package mirror
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -23,16 +24,20 @@ const fenceTries = 100
 // not wait for each other. So each first puts its own segment, and only then lists the others: of two that overlap at
 // least one sees the other. The greater token takes, the smaller one refuses itself. What is taken is deleted, or cut
 // down to what is outside the range, comparing that it is as it was read.
+//
+// The spans of a split open all at once, with one token, and out of one segment: one of them takes it, the others try
+// again with what that left of it, so that after a few rounds all have found their piece.
 type fencer struct {
 	kv   clientv3.KV
 	keys layout
+	all  *lister // shared with others; nil for none
 }
 
 // open raises the token of every key of own's range to own's and returns own with the parts that were found, and the
 // revision of its fence. An error leaves at most a segment without owner, which the next one takes over.
-func (f fencer) open(ctx context.Context, own segment, resume bool) (segment, int64, error) {
+func (f fencer) open(ctx context.Context, own segment, whose trust) (segment, int64, error) {
 	for try := range fenceTries {
-		t := &takeover{fencer: f, own: own, resume: resume}
+		t := &takeover{fencer: f, own: own, trust: whose, made: map[string]bool{}}
 		// Every second try first stops the owners that kept writing while the one before read up to where they were.
 		ok, err := t.run(ctx, try%2 == 1)
 		if err != nil || ok {
@@ -45,23 +50,24 @@ func (f fencer) open(ctx context.Context, own segment, resume bool) (segment, in
 // A takeover is one attempt to open.
 type takeover struct {
 	fencer
-	own    segment
-	rev    int64 // of own's fence, as stored
-	resume bool
-	used   map[string]bool // ids
+	own   segment
+	rev   int64 // of own's fence, as stored
+	trust trust
+	found []found
+	made  map[string]bool // ids of remainders
 }
 
 // run seals or takes everything that overlaps. It is false if it has to be tried again.
 func (t *takeover) run(ctx context.Context, seal bool) (bool, error) {
-	all, err := t.claim(ctx)
-	if err != nil {
+	if err := t.claim(ctx); err != nil {
 		return false, err
 	}
-	taken, err := t.rivals(all)
+	taken, err := t.rivals()
 	if err != nil {
 		t.unclaim(ctx)
 		return false, err
 	}
+	seal = seal && slices.ContainsFunc(taken, t.unsealed)
 	for first := true; first || len(taken) > 0; first = false {
 		some := taken[:min(len(taken), absorbAtOnce)]
 		act := t.take
@@ -78,45 +84,44 @@ func (t *takeover) run(ctx context.Context, seal bool) (bool, error) {
 
 // claim makes sure that own is stored, whoever looks from now on, and then lists all segments. If own was stored
 // before, by a try whose answer was lost, it goes on from what that had taken.
-func (t *takeover) claim(ctx context.Context) ([]found, error) {
+func (t *takeover) claim(ctx context.Context) error {
 	value, err := t.own.encode()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	key := t.keys.fence(t.own.ID)
 	_, err = t.txn(ctx, []clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(key), "=", 0)}, []clientv3.Op{clientv3.OpPut(key, value)}, nil)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	all, _, err := t.list(ctx)
-	if err != nil {
-		return nil, err
+	if t.found, err = t.all.list(ctx, t.fencer); err != nil {
+		return err
 	}
-	t.used = make(map[string]bool, len(all))
-	for _, s := range all {
-		t.used[s.ID] = true
-		if s.ID == t.own.ID {
-			t.rev, t.own.Parts, t.own.At = s.fenceRev, s.Parts, s.At
-			t.own.Leased = t.own.Leased || s.Leased
-		}
+	i := t.index(t.own.ID)
+	if i < 0 {
+		return errFenced // taken within the moment: a greater token is at work
 	}
-	if !t.used[t.own.ID] {
-		return nil, errFenced // taken within the moment: a greater token is at work
-	}
-	return all, nil
+	s := t.found[i]
+	t.rev, t.own.Parts, t.own.At = s.fenceRev, s.Parts, s.At
+	t.own.Leased = t.own.Leased || s.Leased
+	return nil
+}
+
+func (t *takeover) index(id string) int {
+	return slices.IndexFunc(t.found, func(s found) bool { return s.ID == id })
 }
 
 // rivals gives what own has to take over, or an error if one of them is ahead of it.
-func (t *takeover) rivals(all []found) ([]found, error) {
+func (t *takeover) rivals() ([]found, error) {
 	var taken []found
-	for _, s := range all {
+	for _, s := range t.found {
 		if s.ID == t.own.ID || !s.Range.Overlaps(t.own.Range) {
 			continue
 		}
 		if s.Token > t.own.Token || s.Sealed > t.own.Token {
 			return nil, ahead(s.segment, t.own.Token)
 		}
-		if t.resume && len(s.Parts) > 0 && s.Source != t.own.Source {
+		if t.trust.in(s.segment) && len(s.Parts) > 0 && s.Source != t.own.Source {
 			return nil, otherSource("the destination's position is of etcd cluster %x, and the source is cluster %x", s.Source, t.own.Source)
 		}
 		taken = append(taken, s)
@@ -124,16 +129,26 @@ func (t *takeover) rivals(all []found) ([]found, error) {
 	return taken, nil
 }
 
-// unclaim takes a refused segment back; nobody needs it, so trying is enough.
+// unclaim takes a refused segment back; nobody needs it, so trying is enough. One that has taken something over stays,
+// for the sake of its positions.
 func (t *takeover) unclaim(ctx context.Context) {
+	if len(t.own.Parts) > 0 {
+		return
+	}
 	key := t.keys.fence(t.own.ID)
 	_, _ = t.txn(ctx, []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(key), "=", t.rev)}, []clientv3.Op{clientv3.OpDelete(key)}, nil)
 }
+
+// unsealed says that somebody may still write with this segment's fence.
+func (t *takeover) unsealed(s found) bool { return !s.Vacant && s.Sealed < t.own.Token }
 
 // seal stops the owners of the segments from writing.
 func (t *takeover) seal(ctx context.Context, some []found) (bool, error) {
 	var ops []clientv3.Op
 	for i := range some {
+		if !t.unsealed(some[i]) {
+			continue
+		}
 		some[i].Sealed = t.own.Token
 		value, err := some[i].encode()
 		if err != nil {
@@ -166,10 +181,8 @@ func (t *takeover) take(ctx context.Context, some []found) (bool, error) {
 	}
 	folded := t.own
 	folded.Parts, folded.At = t.own.effective(), 0
-	next, left := absorb(folded, segs)
-	if next.Parts = bounded(next.Parts); !t.resume {
-		next.Parts = nil
-	}
+	next, left := absorb(folded, segs, t.trust)
+	next.Parts = bounded(next.Parts)
 	ops, err := t.replacement(next, left, some)
 	if err != nil {
 		return false, err
@@ -206,8 +219,8 @@ func (t *takeover) replacement(own segment, left []segment, taken []found) ([]cl
 func (t *takeover) freshID(of string) string {
 	for n := 1; ; n++ {
 		id := fmt.Sprintf("%s-%s-%d", of[:min(len(of), idBytes)], t.own.ID, n) // stays short however often it is cut
-		if !t.used[id] {
-			t.used[id] = true
+		if !t.made[id] && t.index(id) < 0 {
+			t.made[id] = true
 			return id
 		}
 	}

@@ -20,13 +20,15 @@ func ownOf(token uint64, r span.Range) segment {
 	return segment{ID: segmentID(token, name), Token: token, Range: r, Source: 7, Span: name, Node: "n"}
 }
 
+var everyone = trust{all: true}
+
 func newFencer(t testing.TB) fencer {
 	return fencer{kv: etcdtest.Start(t).Client(t), keys: newLayout("c", "ks")}
 }
 
 func (f fencer) sink(t testing.TB, s segment, resume bool) *etcdSink {
 	t.Helper()
-	seg, rev, err := f.open(t.Context(), s, resume)
+	seg, rev, err := f.open(t.Context(), s, trust{all: resume})
 	if err != nil {
 		t.Fatalf("open %v: %v", s.Range, err)
 	}
@@ -48,7 +50,7 @@ func TestNeighboursWithOneToken(t *testing.T) {
 			Range: span.Range{Start: fmt.Sprint(i), End: fmt.Sprint(i + 1)},
 		}
 		g.Go(func() error {
-			seg, rev, err := f.open(t.Context(), own, false)
+			seg, rev, err := f.open(t.Context(), own, trust{})
 			if err != nil {
 				return fmt.Errorf("open %v: %w", own.Range, err)
 			}
@@ -98,7 +100,7 @@ func TestNewerOpenFencesTheOlderOwner(t *testing.T) {
 			if err := now.apply(t.Context(), one(6, r.Start+"k", "new")); err != nil {
 				t.Errorf("the new owner: %v", err)
 			}
-			if _, _, err := f.open(t.Context(), ownOf(token-1, span.Range{Start: "b", End: "y"}), true); !fault.Is(err, fault.Refused) {
+			if _, _, err := f.open(t.Context(), ownOf(token-1, span.Range{Start: "b", End: "y"}), everyone); !fault.Is(err, fault.Refused) {
 				t.Errorf("an older token opened: %v", err)
 			}
 		})
@@ -150,7 +152,7 @@ func TestConcurrentOpeningsLeaveOneOwnerPerKey(t *testing.T) {
 	var wg errgroup.Group
 	for i := range sinks {
 		wg.Go(func() error {
-			s, rev, err := f.open(t.Context(), ownOf(uint64(i+1), ranges[i%len(ranges)]), true)
+			s, rev, err := f.open(t.Context(), ownOf(uint64(i+1), ranges[i%len(ranges)]), everyone)
 			if err == nil {
 				sinks[i] = &etcdSink{f: f, seg: s, rev: rev, ops: batchOps, bytes: batchBytes}
 			} else if !fault.Is(err, fault.Refused) && !errors.Is(err, errFenced) {
@@ -196,7 +198,7 @@ func TestOpenIsRepeatable(t *testing.T) {
 		n = 0
 		lossy := loseKV{f.kv, func() bool { mu.Lock(); defer mu.Unlock(); n++; return n == lost }}
 		own := ownOf(uint64(lost+1), span.Range{Start: "b", End: "c"})
-		if _, _, err := (fencer{kv: lossy, keys: f.keys}).open(t.Context(), own, true); err == nil && lost < 3 {
+		if _, _, err := (fencer{kv: lossy, keys: f.keys}).open(t.Context(), own, everyone); err == nil && lost < 3 {
 			t.Fatal("nothing was lost")
 		}
 		s := f.sink(t, own, true)
@@ -263,7 +265,7 @@ func TestOpenTakesOverManySegments(t *testing.T) {
 func TestBrokenRecordIsNamed(t *testing.T) {
 	f := newFencer(t)
 	put(t, f.kv, f.keys.fence("x"), "garbage")
-	_, _, err := f.open(t.Context(), ownOf(1, span.Range{}), true)
+	_, _, err := f.open(t.Context(), ownOf(1, span.Range{}), everyone)
 	if e, ok := fault.As(err); !ok || e.Value != f.keys.fence("x") {
 		t.Errorf("got %v", err)
 	}

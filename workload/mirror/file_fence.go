@@ -21,10 +21,13 @@ type fileFence struct {
 	dir, name string
 }
 
-// fileSegment is a stored segment and the file of its data.
+// fileSegment is a stored segment and the file of its data, "" for none. The lines from Base on are newer than what is
+// stored: their last revision is a position that all parts have been brought to. If there is a Copy, they are that.
 type fileSegment struct {
 	wireSegment
-	File string `json:"file"`
+	File string    `json:"file"`
+	Base int64     `json:"base,omitempty"`
+	Copy *wirePart `json:"copy,omitempty"`
 }
 
 func (f fileFence) path() string     { return filepath.Join(f.dir, ".fence."+f.name+".json") }
@@ -105,70 +108,103 @@ func syncDir(dir string) error {
 }
 
 // takeOver puts own in the place of what overlaps it, as fencer.open does at an etcd.
-func (f fileFence) takeOver(own segment, file string, resume bool) (_ segment, before bool, err error) {
+func (f fileFence) takeOver(own segment, file string, whose trust) (_ segment, before bool, err error) {
 	all, err := f.read()
 	if err != nil {
 		return own, false, err
 	}
-	taken, files, err := f.overlapping(all, own, resume)
+	taken, err := f.overlapping(all, own, whose)
 	if err != nil {
 		return own, false, err
 	}
-	own, left := absorb(own, taken)
-	if !resume || len(holes(own.Parts, own.Range)) > 0 {
-		own.Parts = nil // a file tells of one position: it is all or nothing
-	}
+	own, left := absorb(own, taken, whose)
 	for _, s := range taken {
 		delete(all, s.ID)
 	}
 	for i, s := range left {
-		all[fmt.Sprintf("%s-%s-%d", s.ID[:idBytes], own.ID, i+1)] = fileSegment{s.wire(), files[s.ID]}
+		all[fmt.Sprintf("%s-%s-%d", s.ID[:idBytes], own.ID, i+1)] = fileSegment{wireSegment: s.wire()} // its file is over
 	}
-	all[own.ID] = fileSegment{own.wire(), file}
+	all[own.ID], err = f.stored(own, file)
+	if err != nil {
+		return own, false, err
+	}
 	return own, len(taken) > 0, f.replace(all)
 }
 
 // overlapping reads the segments to take over, with the positions that their files have come to.
-func (f fileFence) overlapping(all map[string]fileSegment, own segment, resume bool) (taken []segment, files map[string]string, err error) {
-	files = map[string]string{}
+func (f fileFence) overlapping(all map[string]fileSegment, own segment, whose trust) (taken []segment, err error) {
 	for id, w := range all {
 		s, err := w.segment(id)
 		if err != nil {
-			return nil, nil, broken(f.path(), err)
+			return nil, broken(f.path(), err)
 		}
 		if !s.Range.Overlaps(own.Range) {
 			continue
 		}
 		if s.Token > own.Token {
-			return nil, nil, ahead(s, own.Token)
+			return nil, ahead(s, own.Token)
 		}
-		if resume && len(s.Parts) > 0 && s.Source != own.Source {
-			return nil, nil, otherSource("the files are of etcd cluster %x, and the source is cluster %x", s.Source, own.Source)
+		if whose.in(s) && len(s.Parts) > 0 && s.Source != own.Source {
+			return nil, otherSource("the files are of etcd cluster %x, and the source is cluster %x", s.Source, own.Source)
 		}
-		at, err := f.mend(w.File)
-		if err != nil {
-			return nil, nil, err
+		if s, err = f.mend(w, s); err != nil {
+			return nil, err
 		}
-		s.At = max(s.At, at)
-		taken, files[id] = append(taken, s), w.File
+		taken = append(taken, s)
 	}
 	slices.SortFunc(taken, func(a, b segment) int { return a.Range.Compare(b.Range) })
-	return taken, files, nil
+	return taken, nil
 }
 
-// mend cuts off what follows the last complete transaction of a file and gives the revision of that. A remainder has
-// no file of its own any more: its position is in the segment.
-func (f fileFence) mend(name string) (int64, error) {
-	file, err := os.OpenFile(filepath.Join(f.dir, name), os.O_RDWR, 0)
+// mend cuts off what follows the last complete transaction of a segment's file, and brings the segment to where the
+// lines are.
+func (f fileFence) mend(w fileSegment, s segment) (segment, error) {
+	if w.File == "" {
+		return s, nil
+	}
+	file, err := os.OpenFile(filepath.Join(f.dir, w.File), os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
+		return s, nil
 	}
 	if err != nil {
-		return 0, err
+		return s, err
 	}
+	defer func() { _ = file.Close() }()
 	rev, end, err := lastEnd(file)
-	if err == nil {
-		err = file.Truncate(end)
+	if err != nil {
+		return s, err
 	}
-	return rev, errors.Join(err, file.Close())
+	if end > w.Base {
+		if s, err = w.counted(s, rev); err != nil {
+			return s, broken(f.path(), err)
+		}
+	}
+	return s, file.Truncate(end)
+}
+
+// counted brings the segment to rev, that of its last line.
+func (w fileSegment) counted(s segment, rev int64) (segment, error) {
+	if w.Copy == nil {
+		s.At = max(s.At, rev)
+		return s, nil
+	}
+	r, err := parseBounds(w.Copy.Start, w.Copy.End)
+	if err == nil {
+		s.Parts = with(s.effective(), r, w.Copy.Rev)
+	}
+	return s, err
+}
+
+// stored is a segment with everything counted that its file has now, which must be complete.
+func (f fileFence) stored(s segment, name string) (fileSegment, error) {
+	w := fileSegment{wireSegment: s.wire(), File: name}
+	w.At = s.At
+	info, err := os.Stat(filepath.Join(f.dir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return w, nil
+	}
+	if err == nil {
+		w.Base = info.Size()
+	}
+	return w, err
 }

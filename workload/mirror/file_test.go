@@ -122,7 +122,7 @@ func TestFilesAreDumpedAgainAfterACompaction(t *testing.T) {
 func TestFilesAreFencedAndMended(t *testing.T) {
 	dir := t.TempDir()
 	open := func(token uint64, r span.Range) (*fileSink, error) {
-		s, err := openFile(t.Context(), fileConfig{dir: dir, name: "c.ks", own: ownOf(token, r), resume: true})
+		s, err := openFile(t.Context(), fileConfig{dir: dir, name: "c.ks", own: ownOf(token, r), trust: everyone})
 		if err != nil {
 			return nil, err
 		}

@@ -24,6 +24,7 @@ func (in *instance) follow(ctx, hard context.Context, head int64) error {
 	go func() {
 		defer close(received)
 		f.receive(watching, w.ch)
+		cancel() // clientv3 would go on buffering for an instance that is held
 	}()
 	err := in.consume(ctx, hard, f, w.shared)
 	cancel()
@@ -54,8 +55,8 @@ func (in *instance) consume(ctx, hard context.Context, f *feed, shared bool) err
 	tick := time.NewTicker(reportEvery)
 	defer tick.Stop()
 	for {
-		if limit := in.limit.Load(); limit > 0 && in.pos >= limit {
-			return errEnd
+		if err := in.brake.wait(ctx, in.pos); err != nil {
+			return err
 		}
 		if in.gone.Swap(false) {
 			in.pos = 0
@@ -69,10 +70,7 @@ func (in *instance) consume(ctx, hard context.Context, f *feed, shared bool) err
 			return err
 		}
 		if n.progress > 0 {
-			if err := in.advance(n.progress, n.at); err != nil {
-				return err
-			}
-			if !shared {
+			if in.advance(n.progress, n.at); !shared {
 				return errRejoin
 			}
 		}
@@ -85,25 +83,23 @@ func (in *instance) consume(ctx, hard context.Context, f *feed, shared bool) err
 // errLeaseLost means that keys may have vanished at the destination with a lease that nobody kept alive.
 var errLeaseLost = errors.New("a lease ended at the destination while it lives at the source; comparing again")
 
-// applyAll writes groups in as few transactions as they allow, and nothing beyond the limit.
+// applyAll writes groups in as few transactions as they allow, and waits where nothing more may begin.
 func (in *instance) applyAll(ctx, hard context.Context, gs []group) error {
 	for len(gs) > 0 {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		limit := in.limit.Load()
-		ready := gs
-		if limit > 0 {
-			ready = upTo(gs, limit)
-		}
-		if len(ready) == 0 {
-			// The next change is beyond the limit, so that all up to it have been seen.
-			in.pos = max(in.pos, limit)
-			in.reached(in.pos, time.Time{})
-			return errEnd
-		}
 		ops, bytes := in.sink.limits()
-		n, err := in.apply(hard, ready[:pack(ready, in.m, ops, bytes)])
+		ready := in.brake.begin(gs[:pack(gs, in.m, ops, bytes)])
+		if ready == 0 {
+			// The next change is beyond the limit, so that all up to that have been seen.
+			in.advance(gs[0].rev-1, time.Time{})
+			if err := in.brake.wait(ctx, in.pos); err != nil {
+				return err
+			}
+			continue
+		}
+		n, err := in.apply(hard, gs[:ready])
 		if err != nil {
 			return err
 		}
@@ -152,15 +148,13 @@ func anyLease(gs []group) bool {
 }
 
 // advance takes progress: everything up to rev has been applied, or did not concern the span.
-func (in *instance) advance(rev int64, at time.Time) error {
-	if limit := in.limit.Load(); limit > 0 && rev >= limit {
-		in.pos = max(in.pos, limit)
-		in.reached(in.pos, at)
-		return errEnd
+func (in *instance) advance(rev int64, at time.Time) {
+	limited := in.brake.pass(rev)
+	if limited < rev {
+		at = time.Time{} // the rest was there, and was left
 	}
-	in.pos = max(in.pos, rev)
+	in.pos = max(in.pos, limited)
 	in.reached(in.pos, at)
-	return nil
 }
 
 // keep stores the position of a span that has long had no change.

@@ -3,6 +3,7 @@ package mirror
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -37,17 +38,22 @@ type instance struct {
 	leases  *leaseCopier
 	free    func() // returns the clients to the pool
 
-	stop  context.CancelFunc // ends reading: the write under way is still answered
-	abort context.CancelFunc // ends everything
-	done  chan struct{}      // closed when the goroutine has ended
-	limit atomic.Int64       // position to end at; 0 for none
-	gone  atomic.Bool        // a lease ended too early: compare again
+	stop    context.CancelFunc // ends reading: the write under way is still answered
+	abort   context.CancelFunc // ends everything
+	done    chan struct{}      // closed when the goroutine has ended
+	brake   *brake             // how far to go
+	gone    atomic.Bool        // a lease ended too early: compare again
+	over    sync.Once          // guards the closing of aborted
+	aborted chan struct{}      // closed by Abort
 
-	// Of the goroutine, and after done of Close.
+	// ending is held by whoever does what the goroutine has left behind.
+	ending        sync.Mutex
+	freed, closed bool
+
+	// Of the goroutine, and after done of whoever has ending.
 	pos    int64 // everything up to it is durable; 0 before the first follow
 	dirty  bool  // a write is unanswered
 	fenced bool
-	freed  bool
 	stored time.Time
 	looked time.Time // when the source's head was asked for
 	// fragments says that a response of the watch was too large in one piece.
@@ -59,6 +65,9 @@ func (in *instance) start(parent context.Context) {
 	hard, abort := context.WithCancel(parent)
 	soft, stop := context.WithCancel(hard)
 	in.abort, in.stop, in.done, in.stored = abort, stop, make(chan struct{}), time.Now()
+	in.aborted = make(chan struct{})
+	parts := in.sink.state().effective()
+	in.brake = newBrake(parts, len(holes(parts, in.r)) > 0)
 	helpers := make(chan struct{}, 2)
 	go func() { in.meter.run(soft); helpers <- struct{}{} }()
 	go func() {
@@ -137,17 +146,31 @@ func (in *instance) session(ctx, hard context.Context) error {
 	if at := max(in.pos, highest(in.sink.state().effective())); at > head {
 		return otherSource("the destination is at revision %d and the source only at %d: it was restored from a backup", at, head)
 	}
-	for _, h := range holes(in.sink.state().Parts, in.r) {
-		in.looked = time.Now()
-		if head, err = in.fill(ctx, h); err != nil {
-			return err
-		}
+	if head, err = in.fillAll(ctx, head); err != nil {
+		return err
 	}
 	err = in.follow(ctx, hard, head)
 	if isCompacted(err) {
 		return errors.Join(err, in.forget(hard))
 	}
 	return err
+}
+
+// fillAll copies what has no position. It gives the source's newest revision as last seen.
+func (in *instance) fillAll(ctx context.Context, head int64) (int64, error) {
+	missing := holes(in.sink.state().Parts, in.r)
+	if len(missing) > 0 && !in.brake.copy() {
+		return 0, errEnd // whoever waits for a position learns that this one never gets there
+	}
+	for _, h := range missing {
+		var err error
+		in.looked = time.Now()
+		if head, err = in.fill(ctx, h); err != nil {
+			return 0, err
+		}
+	}
+	in.brake.whole(highest(in.sink.state().effective()))
+	return head, nil
 }
 
 func (in *instance) settle(ctx context.Context) error {

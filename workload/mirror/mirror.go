@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -33,7 +34,10 @@ type Workload struct {
 	pool *pool
 }
 
-var _ dispatcher.Workload = (*Workload)(nil)
+var (
+	_ dispatcher.Workload = (*Workload)(nil)
+	_ dispatcher.CloserAt = (*instance)(nil)
+)
 
 // New makes the workload; it starts nothing.
 func New(cfg Config) (*Workload, error) {
@@ -86,10 +90,15 @@ func (w *Workload) attach(ctx context.Context, in *instance, t dispatcher.Task, 
 		ID: segmentID(t.Token, string(t.Span)), Token: t.Token, Range: t.Range, Mapping: s.mapping, Source: cluster, Span: string(t.Span), Node: t.Node,
 	}
 	if s.dir != "" {
-		in.sink, err = openFile(ctx, fileConfig{dir: s.dir, name: t.Cluster + "." + t.Keyspace, own: own, resume: t.From.Known, m: s.mapping})
+		in.sink, err = openFile(ctx, fileConfig{dir: s.dir, name: t.Cluster + "." + t.Keyspace, own: own, trust: trusted(t), m: s.mapping})
 		return err
 	}
 	return w.attachEtcd(ctx, in, t, s, own)
+}
+
+// trusted says whose positions at the destination a span goes on from.
+func trusted(t dispatcher.Task) trust {
+	return trust{all: t.From.Known, spans: append(slices.Clone(t.Parents), string(t.Span))}
 }
 
 func (w *Workload) attachEtcd(ctx context.Context, in *instance, t dispatcher.Task, s settings, own segment) error {
@@ -100,10 +109,11 @@ func (w *Workload) attachEtcd(ctx context.Context, in *instance, t dispatcher.Ta
 	freeSource := in.free
 	in.free = func() { free(); freeSource() }
 	f := fencer{kv: dst.c, keys: newLayout(t.Cluster, t.Keyspace)}
+	f.all = dst.lister(f.keys.prefix)
 	if s.leases {
 		in.leases = newLeaseCopier(in.src.c, dst.c)
 	}
-	seg, rev, err := f.open(ctx, own, t.From.Known)
+	seg, rev, err := f.open(ctx, own, trusted(t))
 	if err != nil {
 		return fmt.Errorf("take over %s: %w", t.Range, err)
 	}

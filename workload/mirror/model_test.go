@@ -1,17 +1,21 @@
 package mirror
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	gocmp "github.com/google/go-cmp/cmp"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 
@@ -20,14 +24,33 @@ import (
 	"github.com/spanward/spanward/span"
 )
 
-// The model: a source that never stops changing, spans whose borders change from round to round, owners that are
-// closed, aborted or forgotten while they still run, and a destination whose answers are lost, whose requests fail, and
-// whose requests are carried out long after the caller gave up. Since the mirror begins before the first change, the
-// destination's history of every key must be the source's, value by value.
+// The model: a source that never stops changing, spans that are split and merged from round to round, owners that are
+// closed where they are or at one common position, aborted, also while they close, or forgotten while they still run,
+// positions that nobody was told, and a destination whose answers are lost, whose requests fail, and whose requests are
+// carried out long after the caller gave up. Since the mirror begins before the first change, the destination's history
+// of every key must be the source's, value by value.
 func TestHistoryIsExactWhateverIsLost(t *testing.T) {
 	for seed := range uint64(30) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { newWorld(t, seed).run() })
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, seed)
+				w.run()
+				w.check()
+			})
+		})
+	}
+}
+
+// The same with files: a reader of all of them sees every change of every key once, in the order of the source.
+func TestFilesAreExactWhateverIsLost(t *testing.T) {
+	for seed := range uint64(10) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, seed)
+				w.dir = t.TempDir()
+				w.run()
+				w.checkFiles()
+			})
 		})
 	}
 }
@@ -37,8 +60,18 @@ type world struct {
 	rnd      *rand.Rand
 	src, dst *etcdtest.Bubble
 	flaky    *flaky
+	dir      string // "" if the destination is an etcd
 	token    uint64
+	spans    []*owned // of this round
 	zombies  []dispatcher.Instance
+	last     int // span id
+}
+
+// An owned is a span and its owner.
+type owned struct {
+	task dispatcher.Task
+	rep  *reports
+	dispatcher.Instance
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
@@ -52,28 +85,29 @@ func newWorld(t *testing.T, seed uint64) *world {
 const letters = "abcdef"
 
 func (w *world) run() {
-	owned, reports := w.openAll(w.workload(), []span.Range{{}}, nil)
-	ranges := []span.Range{{}}
+	w.openAll(w.workload(), []span.Range{{}})
+	eventually(w.t, "copied", w.spans[0].rep.at(1)) // before the first change, so that there is a history to compare
 	for range 5 {
 		w.flaky.set(0.25)
 		w.change(15 + w.rnd.IntN(20))
 		time.Sleep(time.Duration(w.rnd.IntN(4000)) * time.Millisecond)
-		from := w.end(owned, reports, ranges)
-		ranges = w.cut()
-		owned, reports = w.openAll(w.workload(), ranges, from)
+		w.endAll()
+		w.openAll(w.workload(), w.cut())
 		w.change(w.rnd.IntN(20))
 	}
 	w.flaky.set(0)
 	head := w.head()
-	for _, r := range reports {
-		eventually(w.t, fmt.Sprint("caught up with ", head), r.at(head))
+	for _, o := range w.spans {
+		eventually(w.t, fmt.Sprint("caught up with ", head), o.rep.at(head))
 	}
 	time.Sleep(2 * time.Minute) // for what comes late
-	for _, in := range append(owned, w.zombies...) {
+	for _, o := range w.spans {
+		o.Abort()
+	}
+	for _, in := range w.zombies {
 		in.Abort()
 	}
 	w.flaky.wait()
-	w.check()
 }
 
 // workload is one more process.
@@ -92,68 +126,130 @@ func (w *world) workload() *Workload {
 	return wl
 }
 
-// openAll opens spans, again and with a new token until it works.
-func (w *world) openAll(wl *Workload, ranges []span.Range, from func(span.Range) dispatcher.Position) ([]dispatcher.Instance, []*reports) {
-	var out []dispatcher.Instance
-	var reps []*reports
-	for _, r := range ranges {
-		rep := &reports{}
-		for {
-			w.token++
-			task := dispatcher.Task{
-				Cluster: "c", Keyspace: "ks", Span: "1-1.0", Range: r, Token: w.token,
-				Settings: map[string]string{"source": "src:1", "dest": "dst:1"},
-			}
-			if from != nil {
-				task.From = from(r)
-			}
-			in, err := wl.Open(w.t.Context(), task, rep)
-			if err == nil {
-				out = append(out, in)
-				break
-			}
-			time.Sleep(10 * time.Millisecond)
+// openAll replaces the spans by those of the ranges, which open all at once and, at first, with one token, as they do
+// after one claim.
+func (w *world) openAll(wl *Workload, ranges []span.Range) {
+	before := w.spans
+	w.spans = make([]*owned, len(ranges))
+	w.token++
+	w.last++
+	for i, r := range ranges {
+		w.spans[i] = &owned{rep: &reports{}, task: dispatcher.Task{
+			Cluster: "c", Keyspace: "ks", Span: span.ID(fmt.Sprintf("1-%d.%d", w.last, i)), Range: r, Token: w.token,
+			Settings: map[string]string{"source": "src:1", "dest": "dst:1"},
+		}}
+		if w.dir != "" {
+			w.spans[i].task.Settings["dest"] = "file:" + w.dir
 		}
-		reps = append(reps, rep)
+		w.spans[i].inherit(before)
 	}
-	if from == nil {
-		// The first copy ends before the first change, so that there is a history to compare.
-		for _, r := range reps {
-			eventually(w.t, "copied", r.at(1))
-		}
+	var opening sync.WaitGroup
+	var tokens sync.Mutex
+	for _, o := range w.spans {
+		opening.Go(func() {
+			for {
+				in, err := wl.Open(w.t.Context(), o.task, o.rep)
+				if err == nil {
+					o.Instance = in
+					return
+				}
+				time.Sleep(10 * time.Millisecond)
+				tokens.Lock()
+				w.token++
+				o.task.Token = w.token
+				tokens.Unlock()
+			}
+		})
 	}
-	return out, reps
+	opening.Wait()
 }
 
-// end closes, aborts or forgets every owner, and tells the position that a range starts from next.
-func (w *world) end(owned []dispatcher.Instance, reports []*reports, ranges []span.Range) func(span.Range) dispatcher.Position {
-	at := make([]dispatcher.Position, len(owned))
-	for i, in := range owned {
-		s, _ := reports[i].get()
-		at[i] = s.Checkpoint
-		switch w.rnd.IntN(3) {
+// inherit takes the position from the spans that were there before: the lowest of those that overlap.
+func (o *owned) inherit(before []*owned) {
+	o.task.From = dispatcher.Position{Known: len(before) > 0, At: 1 << 62}
+	for _, b := range before {
+		if b.task.Range.Overlaps(o.task.Range) {
+			o.task.From = o.task.From.Min(b.task.From)
+			o.task.Parents = append(o.task.Parents, string(b.task.Span))
+		}
+	}
+}
+
+// endAll closes, aborts or forgets every owner, and notes the position that its keys go on from as far as it is known.
+func (w *world) endAll() {
+	for _, o := range w.spans {
+		s, _ := o.rep.get()
+		o.task.From = s.Checkpoint
+	}
+	if w.rnd.IntN(2) == 0 {
+		w.closeTogether()
+		return
+	}
+	for _, o := range w.spans {
+		switch w.rnd.IntN(4) {
 		case 0:
 			ctx, cancel := context.WithTimeout(w.t.Context(), time.Duration(w.rnd.IntN(3000))*time.Millisecond)
-			if p, err := in.Close(ctx); err == nil {
-				at[i] = p
+			if p, err := o.Close(ctx); err == nil {
+				o.task.From = p
 			} else {
-				w.zombies = append(w.zombies, in)
+				w.zombies = append(w.zombies, o.Instance)
 			}
 			cancel()
 		case 1:
-			in.Abort()
+			o.Abort()
+		case 2:
+			o.task.From = dispatcher.Position{} // died before it could tell
+			o.Abort()
 		default:
-			w.zombies = append(w.zombies, in)
+			w.zombies = append(w.zombies, o.Instance)
 		}
 	}
-	return func(r span.Range) dispatcher.Position {
-		lowest := dispatcher.Position{Known: true, At: 1 << 62}
-		for i := range ranges {
-			if ranges[i].Overlaps(r) {
-				lowest = lowest.Min(at[i])
-			}
+}
+
+// closeTogether does what a merge of all spans does: hold all, and close all at the highest position. Sometimes the
+// process loses its right to act meanwhile.
+func (w *world) closeTogether() {
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Duration(2000+w.rnd.IntN(60_000))*time.Millisecond)
+	defer cancel()
+	var at dispatcher.Position
+	for _, o := range w.spans {
+		p, err := o.Instance.(dispatcher.CloserAt).Hold(ctx)
+		if err != nil {
+			w.t.Fatal(err)
 		}
-		return lowest
+		at = at.Max(p)
+	}
+	w.change(w.rnd.IntN(5))
+	abort := w.rnd.IntN(4) == 0
+	after := time.Duration(w.rnd.IntN(3000)) * time.Millisecond
+	var closing sync.WaitGroup
+	for _, o := range w.spans {
+		closing.Go(func() {
+			if abort {
+				time.AfterFunc(after, o.Abort)
+			}
+			for ctx.Err() == nil {
+				try, cancel := context.WithTimeout(ctx, time.Second)
+				p, err := o.Instance.(dispatcher.CloserAt).CloseAt(try, at)
+				cancel()
+				if err == nil {
+					o.ended(w.t, p, at)
+					return
+				}
+				if errors.Is(err, errAborted) {
+					return
+				}
+			}
+			o.Abort()
+		})
+	}
+	closing.Wait()
+	time.Sleep(after) // aborts come after a close, too
+}
+
+func (o *owned) ended(t *testing.T, p, at dispatcher.Position) {
+	if o.task.From = p; p != at {
+		t.Errorf("%s closed at %v, want %v", o.task.Range, p, at)
 	}
 }
 
@@ -228,6 +324,43 @@ func (w *world) check() {
 			w.t.Errorf("transaction %s landed at revisions %v", id, revs)
 		}
 	}
+}
+
+// checkFiles compares what a reader of all files sees with the source.
+func (w *world) checkFiles() {
+	want, _ := events(w.t, w.src.Client(), w.head())
+	files, err := filepath.Glob(filepath.Join(w.dir, "*.jsonl"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	slices.SortFunc(files, func(a, b string) int { return cmp.Compare(tokenOf(w.t, a), tokenOf(w.t, b)) })
+	have := map[string][]string{}
+	for _, name := range files {
+		for _, l := range lines(w.t, w.dir, filepath.Base(name)) {
+			switch l.Op {
+			case opPut:
+				have[string(l.Key)] = append(have[string(l.Key)], string(l.Value))
+			case opDelete:
+				have[string(l.Key)] = append(have[string(l.Key)], "-")
+			default:
+				w.t.Errorf("%s: nothing was to be copied again, but there is %+v", name, l)
+			}
+		}
+	}
+	if d := gocmp.Diff(want, have); d != "" {
+		w.t.Errorf("histories (-source +files):\n%s", d)
+	}
+}
+
+// tokenOf reads the token from a file's name.
+func tokenOf(t testing.TB, name string) uint64 {
+	t.Helper()
+	name = strings.TrimSuffix(name, ".jsonl")
+	token, err := strconv.ParseUint(name[strings.LastIndexByte(name, '-')+1:], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
 }
 
 // events gives the values of every key in order, "-" for a delete, and the revisions at which each written value came

@@ -26,6 +26,22 @@ type shared struct {
 	err   error
 	end   context.CancelFunc
 	ended chan struct{}
+
+	listing sync.Mutex
+	listers map[string]*lister // by prefix
+}
+
+// lister is the one that all spans of a keyspace share.
+func (s *shared) lister(prefix string) *lister {
+	s.listing.Lock()
+	defer s.listing.Unlock()
+	if s.listers == nil {
+		s.listers = map[string]*lister{}
+	}
+	if s.listers[prefix] == nil {
+		s.listers[prefix] = newLister()
+	}
+	return s.listers[prefix]
 }
 
 // get gives a client for an etcd; compact is the interval at which its history is thrown away, 0 for never.
@@ -35,6 +51,7 @@ func (p *pool) get(ctx context.Context, e Etcd, compact time.Duration) (*shared,
 	s := p.open[id]
 	if s == nil {
 		s = &shared{ready: make(chan struct{}), ended: make(chan struct{}), end: func() {}}
+		s.soon = make(chan struct{}, 1)
 		p.open[id] = s
 		go p.dial(context.WithoutCancel(ctx), s, e, compact)
 	}

@@ -75,7 +75,7 @@ func TestAbsorbKeepsEveryKey(t *testing.T) {
 			revs, tokens := look(all, keys)
 			taken := overlapping(all, own.Range, own.ID)
 			all = slices.DeleteFunc(all, func(s segment) bool { return s.Range.Overlaps(own.Range) })
-			own, left := absorb(own, taken)
+			own, left := absorb(own, taken, everyone)
 			all = append(append(all, left...), own)
 			newRevs, newTokens := look(all, keys)
 			if d := cmp.Diff(revs, newRevs); d != "" {
@@ -125,7 +125,8 @@ func TestSegmentsAreStoredAsTheyAre(t *testing.T) {
 		s := segment{
 			ID: "x", Token: rapid.Uint64().Draw(t, "token"), Range: genRange(t, "range"), Source: rapid.Uint64().Draw(t, "source"),
 			Mapping: mapping{strip: genKey(t, "strip"), prepend: genKey(t, "prepend")},
-			Leased:  rapid.Bool().Draw(t, "leased"), Sealed: rapid.Uint64().Draw(t, "sealed"), Span: "1-1.0", Node: "n",
+			Leased:  rapid.Bool().Draw(t, "leased"), Sealed: rapid.Uint64().Draw(t, "sealed"),
+			Vacant: rapid.Bool().Draw(t, "vacant"), Span: "1-1.0", Node: "n",
 		}
 		for range rapid.IntRange(0, 3).Draw(t, "parts") {
 			s.Parts = append(s.Parts, part{genRange(t, "part"), rapid.Int64Min(1).Draw(t, "rev")})

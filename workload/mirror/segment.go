@@ -27,15 +27,28 @@ type segment struct {
 	At    int64
 	// Sealed is the token of a newer owner that is taking the range over; 0 if there is none.
 	Sealed uint64
+	// Vacant says that nobody writes with this fence: it is what a newer owner left of a larger segment.
+	Vacant bool
 	// Mapping is how the keys are named at the destination. Parts of another mapping are elsewhere, and no help.
 	Mapping mapping
 	// Source is the cluster id of the source that the revisions are of.
 	Source uint64
 	// Leased says that destination keys may hang on leases, which can take them away while nobody keeps them alive.
 	Leased bool
-	// Span and Node are for people who look at the destination.
+	// Span is the one that wrote it, Node is for people who look at the destination.
 	Span, Node string
 }
+
+// A trust says whose positions count: everybody's, or those of these spans. A span that has no position itself may be
+// new, and what lies at the destination may be of a keyspace that was deleted long ago; who knows what has happened
+// there since. But what it had done itself before it could tell anyone, and what the spans had done that it was made
+// from, is as good as ever.
+type trust struct {
+	all   bool
+	spans []string
+}
+
+func (t trust) in(s segment) bool { return t.all || slices.Contains(t.spans, s.Span) }
 
 // effective gives the parts with At applied, joined where they touch at one revision, in order.
 func (s segment) effective() []part {
@@ -122,18 +135,18 @@ func overlapping(all []segment, r span.Range, except string) []segment {
 // absorb moves what the taken segments hold of own's range into own, and gives what is left of them outside of it. The
 // remainders keep their tokens: they still fence their keys, but under new ids, so that the former owner, whose range
 // is no longer its own, can write nothing at all.
-func absorb(own segment, taken []segment) (segment, []segment) {
+func absorb(own segment, taken []segment, whose trust) (segment, []segment) {
 	own.Parts = slices.Clone(own.Parts)
 	var left []segment
 	for _, s := range taken {
 		eff := s.effective()
-		if s.Mapping == own.Mapping {
+		if s.Mapping == own.Mapping && whose.in(s) {
 			own.Parts = append(own.Parts, clipParts(eff, own.Range)...)
 			own.Leased = own.Leased || s.Leased
 		}
 		for _, r := range span.Subtract(s.Range, []span.Range{own.Range}) {
 			rest := s
-			rest.Range, rest.Parts, rest.At, rest.Sealed = r, clipParts(eff, r), 0, 0
+			rest.Range, rest.Parts, rest.At, rest.Sealed, rest.Vacant = r, clipParts(eff, r), 0, 0, true
 			left = append(left, rest)
 		}
 	}

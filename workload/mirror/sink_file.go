@@ -22,12 +22,13 @@ const (
 type fileConfig struct {
 	dir, name string
 	own       segment
-	resume    bool
+	trust     trust
 	m         mapping
 }
 
 // fileSink appends to DIR/<span>-<token>.jsonl. Its position is the last complete transaction in the file, or what the
-// segment says if that is later.
+// segment says if that is later. A copy is no position of the range's other pieces: it is announced in the segment before
+// its first line, and counted there after its last.
 type fileSink struct {
 	fence  fileFence
 	m      mapping
@@ -52,7 +53,7 @@ func openFile(ctx context.Context, c fileConfig) (sink, error) {
 		return nil, err
 	}
 	defer unlock()
-	if s.seg, s.before, err = s.fence.takeOver(c.own, s.name, c.resume); err != nil {
+	if s.seg, s.before, err = s.fence.takeOver(c.own, s.name, c.trust); err != nil {
 		return nil, err
 	}
 	s.file, err = os.OpenFile(filepath.Join(c.dir, s.name), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o644)
@@ -122,39 +123,38 @@ func (s *fileSink) apply(ctx context.Context, gs []group) error {
 // settle cuts off what was not completed.
 func (s *fileSink) settle(ctx context.Context) error {
 	return s.guarded(ctx, true, func() error {
-		rev, err := s.fence.mend(s.name)
-		if err != nil {
-			return err
-		}
 		all, err := s.fence.read()
 		if err != nil {
 			return err
 		}
-		seg, err := all[s.seg.ID].segment(s.seg.ID)
+		w := all[s.seg.ID]
+		seg, err := w.segment(s.seg.ID)
 		if err != nil {
 			return broken(s.fence.path(), err)
 		}
-		seg.At = max(seg.At, rev)
-		s.seg = seg
-		return s.file.Sync()
+		if seg, err = s.fence.mend(w, seg); err != nil {
+			return err
+		}
+		if err := s.file.Sync(); err != nil {
+			return err
+		}
+		if s.seg = seg; w.Copy == nil {
+			return nil
+		}
+		return s.replace(all, seg, nil)
 	})
 }
 
 func (s *fileSink) move(ctx context.Context, at int64) error {
-	return s.rewrite(ctx, func(w *segment) { w.At = at })
+	return s.rewrite(ctx, func(w *segment) { w.At = at }, nil)
 }
 
-// store keeps parts only if they leave no hole: a copy is always one of the whole range, since the lines of a file
-// tell of one position.
 func (s *fileSink) store(ctx context.Context, parts []part, _ bool) error {
-	if len(holes(parts, s.seg.Range)) > 0 {
-		parts = nil
-	}
-	return s.rewrite(ctx, func(w *segment) { w.Parts = parts })
+	return s.rewrite(ctx, func(w *segment) { w.Parts = parts }, nil)
 }
 
-// rewrite changes the stored segment.
-func (s *fileSink) rewrite(ctx context.Context, change func(*segment)) error {
+// rewrite changes the stored segment, and says whether a copy follows.
+func (s *fileSink) rewrite(ctx context.Context, change func(*segment), copied *wirePart) error {
 	return s.guarded(ctx, true, func() error {
 		all, err := s.fence.read()
 		if err != nil {
@@ -162,19 +162,31 @@ func (s *fileSink) rewrite(ctx context.Context, change func(*segment)) error {
 		}
 		next := s.seg
 		change(&next)
-		w := fileSegment{next.wire(), s.name}
-		w.At = next.At
-		all[s.seg.ID] = w
-		if err := s.fence.replace(all); err != nil {
-			return err
-		}
-		s.seg = next
-		return nil
+		return s.replace(all, next, copied)
 	})
+}
+
+// replace stores the segment, with everything counted that is in the file. The caller holds the lock alone.
+func (s *fileSink) replace(all map[string]fileSegment, next segment, copied *wirePart) error {
+	w, err := s.fence.stored(next, s.name)
+	if err != nil {
+		return err
+	}
+	w.Copy = copied
+	all[s.seg.ID] = w
+	if err := s.fence.replace(all); err != nil {
+		return err
+	}
+	s.seg = next
+	return nil
 }
 
 // copy writes everything as one transaction: it is complete with the line that has txn_end, or it is cut off.
 func (s *fileSink) copy(ctx context.Context, r span.Range, src listing, seen func(item)) error {
+	announced := wirePart{span.EscapeKey(r.Start), span.EscapeKey(r.End), src.rev}
+	if err := s.rewrite(ctx, func(*segment) {}, &announced); err != nil {
+		return err
+	}
 	c := &fileCopy{sink: s, rev: src.rev}
 	if s.before {
 		if err := c.add(line{Op: opReset, Key: []byte(s.m.dest(r).Start), Value: []byte(s.m.dest(r).End)}); err != nil {
@@ -243,9 +255,5 @@ func (c *fileCopy) end(ctx context.Context) error {
 	if err := c.flush(ctx); err != nil {
 		return err
 	}
-	if err := c.sink.file.Sync(); err != nil {
-		return err
-	}
-	c.sink.seg.At = max(c.sink.seg.At, c.rev)
-	return nil
+	return c.sink.file.Sync()
 }

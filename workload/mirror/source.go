@@ -36,6 +36,16 @@ type source struct {
 	gen     int // of the shared stream; a silent one is left by counting up
 	watches int // on the shared stream
 	alone   int // streams there have been for one watch
+	// soon makes the next question about progress on the shared stream come at once.
+	soon chan struct{}
+}
+
+// hurry asks for progress now, for somebody who waits for it.
+func (s *source) hurry() {
+	select {
+	case s.soon <- struct{}{}:
+	default:
+	}
 }
 
 // head asks for the newest revision, which also shows that the source is there.
@@ -100,7 +110,7 @@ func (s *source) watch(ctx context.Context, r span.Range, from int64, alone, fra
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s.ask(ctx, func() (string, time.Duration) { return name, progressEvery })
+		s.ask(ctx, nil, func() (string, time.Duration) { return name, progressEvery })
 	}()
 	w.leave = func(bool) { <-done }
 	return w
@@ -117,7 +127,7 @@ func (s *source) left(gen int, stalled bool) {
 
 // run asks for progress on the shared stream until ctx ends.
 func (s *source) run(ctx context.Context) {
-	s.ask(ctx, func() (string, time.Duration) {
+	s.ask(ctx, s.soon, func() (string, time.Duration) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		pause := max(progressEvery, min(progressMost, time.Duration(s.watches)*progressPerWatch))
@@ -128,13 +138,14 @@ func (s *source) run(ctx context.Context) {
 	})
 }
 
-// ask asks for progress on the stream of a name, "" for none at this time.
-func (s *source) ask(ctx context.Context, next func() (string, time.Duration)) {
+// ask asks for progress on the stream of a name, "" for none at this time, and earlier than usual if soon says so.
+func (s *source) ask(ctx context.Context, soon <-chan struct{}, next func() (string, time.Duration)) {
 	for {
-		name, pause := next()
-		if !sleep(ctx, pause) {
+		_, pause := next()
+		if !sleepOr(ctx, pause, soon) {
 			return
 		}
+		name, _ := next()
 		if name == "" {
 			continue
 		}
@@ -149,11 +160,16 @@ func onStream(ctx context.Context, name string) context.Context {
 }
 
 // sleep is false if ctx ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
+func sleep(ctx context.Context, d time.Duration) bool { return sleepOr(ctx, d, nil) }
+
+// sleepOr also ends with a signal.
+func sleepOr(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
+		return true
+	case <-wake:
 		return true
 	case <-ctx.Done():
 		return false

@@ -43,6 +43,7 @@ type wireSegment struct {
 	Parts  []wirePart `json:"parts"`
 	At     int64      `json:"at,omitempty"` // in files only
 	Sealed uint64     `json:"sealed,omitempty"`
+	Vacant bool       `json:"vacant,omitempty"`
 	Strip  string     `json:"source_prefix"`
 	Prefix string     `json:"dest_prefix"`
 	Source string     `json:"source"`
@@ -61,7 +62,7 @@ func (s segment) wire() wireSegment {
 	w := wireSegment{
 		Token: s.Token, Start: span.EscapeKey(s.Range.Start), End: span.EscapeKey(s.Range.End), Parts: []wirePart{},
 		Strip: span.EscapeKey(s.Mapping.strip), Prefix: span.EscapeKey(s.Mapping.prepend),
-		Sealed: s.Sealed, Source: strconv.FormatUint(s.Source, 16), Leased: s.Leased, Span: s.Span, Node: s.Node,
+		Sealed: s.Sealed, Vacant: s.Vacant, Source: strconv.FormatUint(s.Source, 16), Leased: s.Leased, Span: s.Span, Node: s.Node,
 	}
 	for _, p := range s.Parts {
 		w.Parts = append(w.Parts, wirePart{span.EscapeKey(p.Range.Start), span.EscapeKey(p.Range.End), p.Rev})
@@ -70,7 +71,7 @@ func (s segment) wire() wireSegment {
 }
 
 func (w wireSegment) segment(id string) (segment, error) {
-	s := segment{ID: id, Token: w.Token, At: w.At, Sealed: w.Sealed, Leased: w.Leased, Span: w.Span, Node: w.Node}
+	s := segment{ID: id, Token: w.Token, At: w.At, Sealed: w.Sealed, Vacant: w.Vacant, Leased: w.Leased, Span: w.Span, Node: w.Node}
 	var err error
 	if s.Range, err = parseBounds(w.Start, w.End); err != nil {
 		return s, err
