@@ -228,6 +228,7 @@ func (in *instance) copy(ctx context.Context, r span.Range, rev int64) (leased b
 	err = in.write(func() error {
 		return in.sink.copy(ctx, r, src, func(it item) {
 			copied++
+			in.copied(it.source)
 			leased = leased || it.lease != 0
 			if copied%copyReport == 0 && time.Since(last) > reportEvery/4 {
 				report()

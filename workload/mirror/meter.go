@@ -3,7 +3,6 @@ package mirror
 import (
 	"context"
 	"math"
-	"slices"
 	"sync"
 	"time"
 
@@ -15,10 +14,6 @@ const (
 	reportEvery = time.Second
 	// loadHalfLife is how fast the reported load follows what happens.
 	loadHalfLife = 10 * time.Second
-	// sampleKeys is how many recent keys split keys are chosen from.
-	sampleKeys = 128
-	// splitKeys is how many are proposed.
-	splitKeys = 3
 )
 
 // A meter keeps what an instance reports.
@@ -31,12 +26,12 @@ type meter struct {
 	rate     float64   // changes a second
 	pending  int       // changes since rated
 	rated    time.Time
-	seen     int
-	sample   []string
+	sample   *sample
+	split    []string // keys proposed when last rated
 }
 
 func newMeter(rep dispatcher.Reporter, from dispatcher.Position) *meter {
-	return &meter{rep: rep, status: dispatcher.Status{Checkpoint: from}, rated: time.Now()}
+	return &meter{rep: rep, status: dispatcher.Status{Checkpoint: from}, rated: time.Now(), sample: newSample()}
 }
 
 // run reports from time to time until ctx ends.
@@ -60,11 +55,11 @@ func (m *meter) report(change func(*dispatcher.Status)) {
 		lag := now.Sub(m.caughtUp).Milliseconds()
 		s.LagMS = &lag
 	}
-	s.SplitKeys = m.proposal()
+	s.SplitKeys = m.split
 	m.rep.Report(s)
 }
 
-// rateAt folds the changes since the last time into the moving average.
+// rateAt folds the changes since the last time into the moving average, and looks where they were.
 func (m *meter) rateAt(now time.Time) {
 	dt := now.Sub(m.rated)
 	if dt < reportEvery/2 {
@@ -72,7 +67,7 @@ func (m *meter) rateAt(now time.Time) {
 	}
 	keep := math.Exp2(-float64(dt) / float64(loadHalfLife))
 	m.rate = m.rate*keep + float64(m.pending)/dt.Seconds()*(1-keep)
-	m.pending, m.rated = 0, now
+	m.pending, m.rated, m.split = 0, now, m.sample.cuts()
 }
 
 // reached notes that everything up to rev is durable, and if at is set that this was all there was at that time.
@@ -93,34 +88,16 @@ func (m *meter) changed(gs []group) {
 	for _, g := range gs {
 		m.pending += len(g.changes)
 		for _, c := range g.changes {
-			m.add(c.key)
+			m.sample.add(c.key)
 		}
 	}
 }
 
-// add keeps the newest keys; when many come, only some of them, so that the sample spans a while.
-func (m *meter) add(key string) {
-	m.seen++
-	if len(m.sample) < sampleKeys {
-		m.sample = append(m.sample, key)
-		return
-	}
-	if m.seen%sampleStep == 0 {
-		m.sample[m.seen/sampleStep%sampleKeys] = key
-	}
-}
-
-// sampleStep is one in how many keys replaces an old one.
-const sampleStep = 7
-
-// proposal cuts the sampled keys into equal shares.
-func (m *meter) proposal() []string {
-	keys := slices.Compact(slices.Sorted(slices.Values(m.sample)))
-	var out []string
-	for i := 1; i <= splitKeys && len(keys) > splitKeys; i++ {
-		out = append(out, keys[i*len(keys)/(splitKeys+1)])
-	}
-	return slices.Compact(out)
+// copied counts a key of a copy. It is no load, but where nothing changes the size of a span is all there is to split by.
+func (m *meter) copied(key string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sample.add(key)
 }
 
 func (m *meter) trouble(err error) {
