@@ -1,0 +1,149 @@
+package operator_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/spanward/spanward/internal/record"
+	"github.com/spanward/spanward/internal/txn"
+	"github.com/spanward/spanward/operator"
+)
+
+func (b *board) env() operator.Env {
+	return operator.Env{Layout: b.l, Me: b.me, Now: then}
+}
+
+// running is an actor that runs a span of the board.
+func (b *board) running(n int) operator.Actor {
+	return operator.Actor{Phase: operator.Running, Span: b.spans[n], Token: b.spans[n].Owner.Token, Instance: true}
+}
+
+// steps feeds events to an actor and returns what the last of them has led to.
+func steps(env operator.Env, a operator.Actor, events ...operator.Event) (operator.Actor, []operator.Effect) {
+	var fx []operator.Effect
+	for _, e := range events {
+		a, fx = a.Step(env, e)
+	}
+	return a, fx
+}
+
+// effect is the first effect of a type; the zero value if there is none.
+func effect[E operator.Effect](fx []operator.Effect) (e E, ok bool) {
+	for _, f := range fx {
+		if e, ok = f.(E); ok {
+			return e, true
+		}
+	}
+	return e, false
+}
+
+// Whoever opens a span again, because it does not run or because an operator was cancelled, has a new token: the old
+// instance may still have writes on their way.
+func TestTokensGrow(t *testing.T) {
+	b := newBoard(t, nil)
+	_, fx := steps(b.env(), operator.Actor{}, operator.AskOpen{Span: b.spans[0], Term: 2}, operator.Answer{Done: true, Mod: 50})
+	if open, _ := effect[operator.Open](fx); open.Token != 50 {
+		t.Errorf("opened again with %d", open.Token)
+	}
+	b = newBoard(t, intent(record.KindMove, one...))
+	_, fx = steps(b.env(), b.running(0),
+		operator.AskEnd{Span: b.spans[0], Term: 2}, operator.Answer{Done: true, Mod: 50},
+		operator.AskRevoke{Operator: carried, Term: 2, Cause: record.Cause{By: record.ByUser}},
+		operator.Closed{At: record.At(6)}, operator.Answer{Done: true, Mod: 60})
+	if open, _ := effect[operator.Open](fx); open.Token != 60 {
+		t.Errorf("opened after the cancel with %d: %+v", open.Token, fx)
+	}
+}
+
+// What does not run may have ended without being closed: only a new opening fences its sink before the range is free.
+func TestWhatDoesNotRunIsNotRemoved(t *testing.T) {
+	b := newBoard(t, intent(record.KindRemove, one...))
+	_, fx := steps(b.env(), operator.Actor{}, operator.AskEnd{Span: b.spans[0], Term: 2})
+	if _, sent := effect[operator.Send](fx); sent {
+		t.Errorf("%+v", fx)
+	}
+}
+
+func TestAMoveThatWasHandedOffIsNotCancelled(t *testing.T) {
+	i := intent(record.KindMove, one...)
+	i.HandedOff = true
+	b := newBoard(t, i)
+	_, fx := steps(b.env(), operator.Actor{}, operator.AskOpen{Span: b.spans[0], Term: 2}, operator.Answer{Done: true, Mod: 50},
+		operator.AskRevoke{Operator: carried, Term: 2, Cause: record.Cause{By: record.ByUser}})
+	if said, _ := effect[operator.Say](fx); said.Result != operator.ResultRefused || len(fx) != 1 {
+		t.Errorf("%+v", fx)
+	}
+}
+
+// A claim whose session lives is not taken away, whatever the leader believes.
+func TestOnlyAClaimThatHasOutlivedItsSessionIsDropped(t *testing.T) {
+	b := newBoard(t, nil)
+	p := operator.DropClaim(b.l, b.spans[0].Ref, b.claim(b.spans[0], record.StageOpening), 0)
+	if outcome(t, b.store.Clone(), p) != txn.Refused {
+		t.Error("the claim of a session that is there was dropped")
+	}
+	if outcome(t, b.store, p, txn.Delete(b.l.Node(b.me.Node))) != txn.Done {
+		t.Error("the claim of a session that is over was not dropped")
+	}
+}
+
+// All sources are held, then closed at the highest of the positions that they need, and swapped once all are closed.
+func TestAMergeClosesAllAtOnePosition(t *testing.T) {
+	b := newBoard(t, intent(record.KindMerge, both...))
+	from := []record.Position{record.At(5), record.At(5)}
+	m, _ := operator.NewMerger(b.env(), []operator.Actor{b.running(0), b.running(1)}, b.spans, from, 2)
+	var fx []operator.Effect
+	for _, e := range []operator.Event{
+		operator.MergeAnswer{Done: true, Mod: 50},
+		operator.OfMember{Index: 0, Event: operator.CanHold{At: record.At(8)}},
+		operator.OfMember{Index: 1, Event: operator.CanHold{At: record.At(7)}},
+	} {
+		m, fx = m.Step(b.env(), e)
+	}
+	want := []operator.Effect{
+		operator.On{Index: 0, Effect: operator.CloseAt{At: record.At(8)}},
+		operator.On{Index: 1, Effect: operator.CloseAt{At: record.At(8)}},
+	}
+	if d := cmp.Diff(want, fx); d != "" {
+		t.Fatalf("once all are held (-want +got):\n%s", d)
+	}
+	m, fx = m.Step(b.env(), operator.OfMember{Index: 1, Event: operator.Closed{At: record.At(8)}})
+	if len(fx) != 0 {
+		t.Errorf("while one is still closing: %+v", fx)
+	}
+	_, fx = m.Step(b.env(), operator.OfMember{Index: 0, Event: operator.Closed{At: record.At(8)}})
+	if _, sent := effect[operator.Send](fx); !sent {
+		t.Errorf("once all are closed: %+v", fx)
+	}
+}
+
+func TestAMergeBeginsAtTheLowestPosition(t *testing.T) {
+	b := newBoard(t, intent(record.KindMerge, both...))
+	made, err := operator.Children(b.spans, []record.Position{record.At(9), record.At(6)}, then)
+	if err != nil || len(made) != 1 || made[0].Checkpoint != record.At(6) {
+		t.Errorf("%+v, %v", made, err)
+	}
+}
+
+// The leader makes children itself only where nobody is left who could close their parents.
+func TestTheLeaderSwapsWhatNobodyOwns(t *testing.T) {
+	for _, i := range []*record.Intent{intent(record.KindSplit, one...), intent(record.KindMerge, both...)} {
+		for owner, swaps := range map[operator.Presence]bool{
+			operator.Alive: false, operator.Unreachable: false, operator.Lapsing: false, operator.Over: true,
+		} {
+			r := operator.Records{Keyspace: record.KeyspaceRunning}
+			for n, s := range newBoard(t, i).spans[:len(i.Spans)] {
+				m := operator.Member{Span: s, Owner: operator.Over}
+				if n == 0 {
+					m.Owner = owner
+				}
+				r.Members = append(r.Members, m)
+			}
+			acts := operator.Next(r)
+			if _, ok := acts[0].(operator.Swap); ok != swaps || len(acts) != 1 {
+				t.Errorf("%s, owner %d: %+v", record.KindName(i.Kind), owner, acts)
+			}
+		}
+	}
+}
