@@ -260,6 +260,8 @@ func (a Actor) Busy() bool {
 	switch a.Phase {
 	case Claiming, Committing, Aborting, ClaimingClose, Ending, Returning, Revoking, Merging:
 		return true
+	case Closing:
+		return a.Sent
 	default:
 		return false
 	}

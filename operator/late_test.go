@@ -6,6 +6,7 @@ import (
 	"github.com/spanward/spanward/internal/record"
 	"github.com/spanward/spanward/internal/txn"
 	"github.com/spanward/spanward/operator"
+	"github.com/spanward/spanward/span"
 )
 
 // A transaction that was sent twice may land again much later. A claim that does so after its opening was given up
@@ -14,7 +15,7 @@ func TestLateClaimIsRefused(t *testing.T) {
 	w := newWorld(t)
 	n := w.start("n1")
 	r := operator.Ref{Keyspace: ks, ID: "s"}
-	w.add(r)
+	w.add(r, span.Range{Start: "a", End: "b"})
 	w.next(r, "n1")
 	claim := n.spans[r].send.Part
 	w.deliver(n, r, false)
@@ -32,7 +33,7 @@ func TestLateClaimIsRefused(t *testing.T) {
 func TestTransactionsLandOnce(t *testing.T) {
 	w := newWorld(t)
 	r := operator.Ref{Keyspace: ks, ID: "s"}
-	w.add(r)
+	w.add(r, span.Range{Start: "a", End: "b"})
 	s, _ := w.span(r)
 	me := operator.Identity{Node: "n1", Session: 5}
 	owned := s

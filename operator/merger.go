@@ -142,6 +142,11 @@ func refusal(index int, op, holder, why string) Effect {
 // Operator that the Merger acts for.
 func (m Merger) Operator() string { return m.Members[0].Claim.Operator }
 
+// Busy reports whether a transaction is in flight, so that etcd may already know more than the Merger.
+func (m Merger) Busy() bool {
+	return m.Phase == MergeClaiming || m.Phase == MergeSwapping || m.Phase == MergeRevoking
+}
+
 // Step is a pure function of the merger and the event. Events that concern one member come as OfMember.
 func (m Merger) Step(env Env, ev Event) (Merger, []Effect) {
 	m.Members = append([]Actor(nil), m.Members...)

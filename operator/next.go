@@ -2,6 +2,7 @@ package operator
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spanward/spanward/internal/record"
 )
@@ -247,6 +248,8 @@ func place(m Member, only string) Action {
 		p.By, p.Why = record.ByFailover, fmt.Sprintf("%s is gone", m.Span.Owner.Node)
 	case m.LastNode != "":
 		p.Why = fmt.Sprintf("%s gave it back", m.LastNode)
+	case len(m.Parents) > 0:
+		p.Why = fmt.Sprintf("made from %s, whose owner was gone", strings.Join(m.Parents, ", "))
 	default:
 		p.Why = "nobody has run it yet"
 	}

@@ -100,9 +100,8 @@ func Children(parents []Span, at []record.Position, now time.Time) ([]Span, erro
 	for n, r := range parts {
 		children[n] = Span{
 			Ref: Ref{parents[0].Keyspace, span.ID(i.Results[n])},
-			Span: record.Span{
-				Range: r, Checkpoint: from, Parents: ids(parents), LastNode: parents[0].LastNode, CreatedAt: now,
-			},
+			// LastNode stays empty: if no owner was left to make the child, nobody has run it.
+			Span: record.Span{Range: r, Checkpoint: from, Parents: ids(parents), CreatedAt: now},
 		}
 	}
 	return children, nil

@@ -2,8 +2,6 @@ package operator_test
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,32 +22,15 @@ type world struct {
 	seq   int
 	nodes map[string]*node // the newest process of each name
 	procs []*node          // all processes, zombies included
-	sink  map[operator.Ref]uint64
-	out   strings.Builder
+	// sink has the highest token of each key; keys are single letters.
+	sink map[byte]uint64
+	// covered is the range that spans, and removes that were done, must cover.
+	covered span.Range
+	out     strings.Builder
 	// keyspace is the state of the only keyspace.
 	keyspace record.KeyspaceState
 	// broken is the first violation of an invariant that the world noticed itself.
 	broken string
-}
-
-// node is one dispatcher process.
-type node struct {
-	name    string
-	session int64
-	lease   int64
-	dead    bool // killed: it does nothing any more
-	spans   map[operator.Ref]*held
-}
-
-// held is what a process holds of one span.
-type held struct {
-	operator.Actor
-	send *operator.Send
-	// unknown: send was sent before and its answer was lost.
-	unknown bool
-	// opening and running are the tokens of the workload's instance, 0 for none.
-	opening, running uint64
-	closing          bool
 }
 
 const ks = "k"
@@ -59,7 +40,7 @@ func newWorld(tb testing.TB) *world {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	w := &world{l: l, store: txn.NewStore(), nodes: map[string]*node{}, sink: map[operator.Ref]uint64{}, keyspace: record.KeyspaceRunning}
+	w := &world{l: l, store: txn.NewStore(), nodes: map[string]*node{}, sink: map[byte]uint64{}, keyspace: record.KeyspaceRunning}
 	w.takeOver()
 	return w
 }
@@ -143,10 +124,11 @@ func (w *world) claim(r operator.Ref) *operator.Claim {
 	return &operator.Claim{Claim: c, Mod: kv.Mod}
 }
 
-func (w *world) records(r operator.Ref) operator.Records {
+// member is a span with what is known around it.
+func (w *world) member(r operator.Ref) (operator.Member, bool) {
 	s, ok := w.span(r)
 	if !ok {
-		return operator.Records{}
+		return operator.Member{}, false
 	}
 	m := operator.Member{Span: s, Claim: w.claim(r), Owner: w.presence(s.Owner.Session)}
 	if m.Claim != nil {
@@ -157,10 +139,25 @@ func (w *world) records(r operator.Ref) operator.Records {
 	if n := w.present(s.Owner.Session); n != nil && n.spans[r] == nil {
 		m.Missing = true
 	}
+	return m, true
+}
+
+func (w *world) records(r operator.Ref) operator.Records {
+	m, ok := w.member(r)
+	if !ok {
+		return operator.Records{}
+	}
 	rec := operator.Records{Members: []operator.Member{m}, Keyspace: w.keyspace}
-	if s.Intent != nil && s.Intent.To != "" {
-		_, alive := w.store.Get(w.l.Node(s.Intent.To))
-		rec.Target = operator.Over
+	if m.Intent == nil {
+		return rec
+	}
+	for _, id := range m.Intent.Spans {
+		if o, ok := w.member(operator.Ref{Keyspace: ks, ID: span.ID(id)}); ok && o.ID != r.ID && o.Intent != nil && o.Intent.Operator == m.Intent.Operator {
+			rec.Members = append(rec.Members, o)
+		}
+	}
+	if m.Intent.To != "" {
+		_, alive := w.store.Get(w.l.Node(m.Intent.To))
 		if alive {
 			rec.Target = operator.Alive
 		}
@@ -168,174 +165,108 @@ func (w *world) records(r operator.Ref) operator.Records {
 	return rec
 }
 
-func (w *world) add(r operator.Ref) {
-	s := record.Span{Range: span.Range{Start: "a", End: "b"}}
-	w.apply(0, nil, operator.PutNewSpan(w.l, operator.Span{Ref: r, Span: s}))
+func (w *world) add(r operator.Ref, rg span.Range) {
+	w.apply(0, nil, operator.PutNewSpan(w.l, operator.Span{Ref: r, Span: record.Span{Range: rg}}))
 }
 
-func (w *world) accept(r operator.Ref, k record.Kind, to string) (string, bool) {
-	s, ok := w.span(r)
-	if !ok || s.Intent != nil {
-		return "", false
+// all are the spans that have a record.
+func (w *world) all() []operator.Span {
+	var out []operator.Span
+	w.store.Scan(w.l.Spans(ks), func(key string, kv txn.KV) bool {
+		s, err := record.DecodeSpan(kv.Value)
+		if err != nil {
+			w.broken = err.Error()
+		}
+		out = append(out, operator.Span{Ref: operator.Ref{Keyspace: ks, ID: span.ID(key[strings.LastIndex(key, "/")+1:])}, Span: s, Mod: kv.Mod})
+		return true
+	})
+	return out
+}
+
+// accept puts an operator into the records of its spans.
+func (w *world) accept(i record.Intent, refs ...operator.Ref) (string, bool) {
+	spans := make([]operator.Span, len(refs))
+	for n, r := range refs {
+		s, ok := w.span(r)
+		if !ok || s.Intent != nil {
+			return "", false
+		}
+		spans[n] = s
+		i.Spans = append(i.Spans, string(r.ID))
 	}
+	accepted := w.newIntent(i)
+	accepted.From = spans[0].Owner.Node
+	res := w.lead(operator.Accept(w.l, spans, accepted))
+	return accepted.Operator, res.Outcome == txn.Done
+}
+
+func (w *world) newIntent(i record.Intent) *record.Intent {
 	w.seq++
-	i := &record.Intent{
-		Operator: fmt.Sprintf("%d-%d", w.term, w.seq), Kind: k, By: record.ByUser, To: to,
-		From: s.Owner.Node, Spans: []string{string(r.ID)},
+	i.Operator, i.By = fmt.Sprintf("%d-%d", w.term, w.seq), record.ByUser
+	switch i.Kind {
+	case record.KindSplit:
+		for n := range len(i.At) + 1 {
+			i.Results = append(i.Results, fmt.Sprintf("%s.%d", i.Operator, n))
+		}
+	case record.KindMerge:
+		i.Results = []string{i.Operator + ".0"}
 	}
-	i = i.Marked(record.Mark{Stage: record.StageQueued, At: epoch})
-	res := w.lead(operator.Accept(w.l, []operator.Span{s}, i))
-	return i.Operator, res.Outcome == txn.Done
+	return i.Marked(record.Mark{Stage: record.StageQueued, At: epoch})
+}
+
+// revoke cancels the operator on a span, or supersedes whatever holds it with a remove, as the leader does: by itself
+// where nobody acts, else by asking the actor. It returns the id of the remove.
+func (w *world) revoke(r operator.Ref, supersede bool) string {
+	rec := w.records(r)
+	if len(rec.Members) == 0 || rec.Members[0].Intent == nil && !supersede {
+		return ""
+	}
+	m := rec.Members[0]
+	cause := record.Cause{By: record.ByUser, RequestID: fmt.Sprint(w.seq), Reason: "asked"}
+	var next *record.Intent
+	if supersede {
+		if m.Intent != nil && m.Intent.Kind == record.KindRemove {
+			return ""
+		}
+		next = w.newIntent(record.Intent{Kind: record.KindRemove, Spans: []string{string(r.ID)}})
+		cause.Operator = next.Operator
+	}
+	var actor *operator.Claim
+	var held []operator.Held
+	ask := operator.AskRevoke{Term: w.term, Cause: cause, Successor: next, Of: r.ID}
+	for _, o := range rec.Members {
+		if o.Claim != nil {
+			actor = o.Claim
+		}
+		held = append(held, operator.Held{Span: o.Span})
+		ask.Members = append(ask.Members, o.Span)
+	}
+	switch {
+	case actor != nil:
+		ask.Operator = actor.Operator
+		for _, o := range rec.Members {
+			if o.Claim != nil {
+				w.ask(actor.Session, o.Ref, ask)
+				break
+			}
+		}
+	case m.Intent == nil:
+		id, _ := w.accept(record.Intent{Kind: record.KindRemove}, r)
+		return id
+	case next == nil && m.Intent.HandedOff:
+		return ""
+	default:
+		w.lead(operator.End(w.l, operator.EarlyEnd{
+			Members: held, Outcome: record.OutcomeCancelled, Error: operator.EndText(cause), Cause: &cause, Successor: next, Of: r.ID,
+		}, epoch))
+	}
+	if next == nil {
+		return ""
+	}
+	return next.Operator
 }
 
 var epoch = time.Unix(1_000_000, 0).UTC()
-
-func (w *world) env(n *node) operator.Env {
-	return operator.Env{Layout: w.l, Me: operator.Identity{Node: n.name, Session: n.session}, Now: epoch}
-}
-
-// step feeds an event to the actor of a process and carries out what follows, but for what tests do by hand:
-// transactions, openings and closings.
-func (w *world) step(n *node, r operator.Ref, ev operator.Event) {
-	h := n.spans[r]
-	if h == nil {
-		h = &held{}
-		n.spans[r] = h
-	}
-	next, fx := h.Step(w.env(n), ev)
-	h.Actor = next
-	for _, e := range fx {
-		w.carryOut(n, r, h, e)
-	}
-	if h.Phase == operator.Idle {
-		delete(n.spans, r)
-	}
-}
-
-func (w *world) carryOut(n *node, r operator.Ref, h *held, e operator.Effect) {
-	switch e := e.(type) {
-	case operator.Send:
-		if h.send != nil {
-			w.broken = "two transactions of one span in flight"
-		}
-		h.send = &e
-		w.logf("%s: send %s", n.name, describe(e))
-	case operator.Open:
-		h.opening = e.Token
-		w.logf("%s: open %s", n.name, r.ID)
-	case operator.Close:
-		h.closing = true
-		w.logf("%s: close %s", n.name, r.ID)
-	case operator.Abort:
-		h.running, h.closing = 0, false
-		w.logf("%s: abort %s", n.name, r.ID)
-	case operator.GiveUp:
-		w.logf("%s: give up opening %s", n.name, r.ID)
-	case operator.Say:
-		w.logf("%s: say %s", n.name, say(e))
-	case operator.Forget:
-		if h.running != 0 || h.opening != 0 {
-			w.broken = fmt.Sprintf("%s forgets %s while its instance exists", n.name, r.ID)
-		}
-		w.logf("%s: forget %s", n.name, r.ID)
-	}
-}
-
-// deliver sends the pending transaction; lost says that the answer does not arrive, and it stays pending.
-func (w *world) deliver(n *node, r operator.Ref, lost bool) {
-	h := n.spans[r]
-	if h == nil || h.send == nil {
-		return
-	}
-	outer := []txn.Cmp{operator.Acting(w.l, operator.Identity{Node: n.name, Session: n.session})}
-	if h.send.Term != 0 {
-		outer = append(outer, operator.Leading(w.l, h.send.Term))
-	}
-	res := w.apply(n.lease, outer, h.send.Part)
-	if lost {
-		h.unknown = true
-		return
-	}
-	if res.Outcome == txn.Fenced && h.unknown {
-		res = w.readBack(h.send.Part)
-	}
-	h.unknown = false
-	if res.Outcome == txn.Fenced && w.present(n.session) == nil {
-		w.stopAll(n)
-		return
-	}
-	a := operator.Answer{Done: res.Outcome == txn.Done, Mod: res.Revision}
-	if res.Earlier {
-		a.Mod = res.Found[h.send.Key].Mod
-	}
-	if !a.Done || res.Earlier {
-		if s, ok := w.span(r); ok {
-			a.Found = &s
-		}
-		a.Held = w.claim(r)
-	}
-	h.send = nil
-	w.step(n, r, a)
-}
-
-// readBack settles a part that may have landed before an outer compare began to fail.
-func (w *world) readBack(p txn.Part) txn.Result {
-	f := txn.Found{}
-	keys := slices.Clone(p.Witness)
-	for _, c := range p.If {
-		keys = append(keys, c.Key)
-	}
-	for _, key := range keys {
-		if kv, ok := w.store.Get(key); ok {
-			f[key] = kv
-		}
-	}
-	if p.Mine(f) {
-		return txn.Result{Outcome: txn.Done, Earlier: true, Revision: w.store.Revision(), Found: f}
-	}
-	return txn.Result{Outcome: txn.Fenced, Found: f}
-}
-
-// stopAll is what a dispatcher does whose session is over: everything ends at once.
-func (w *world) stopAll(n *node) {
-	w.logf("%s: session over, everything aborted", n.name)
-	n.spans = map[operator.Ref]*held{}
-	n.dead = true
-}
-
-// opened lets the workload's Open return: the sink accepts the token or refuses it.
-func (w *world) opened(n *node, r operator.Ref) {
-	h := n.spans[r]
-	if h == nil || h.opening == 0 {
-		return
-	}
-	token := h.opening
-	h.opening = 0
-	if w.sink[r] > token {
-		if c := w.claim(r); w.present(n.session) != nil && c != nil && c.Session == n.session && c.Mod == h.Claim.Mod {
-			w.broken = fmt.Sprintf("the sink refuses %s, which holds a valid claim on %s", n.name, r.ID)
-		}
-		w.step(n, r, operator.OpenFailed{Err: "the sink is ahead"})
-		return
-	}
-	w.sink[r] = token
-	h.running = token
-	w.step(n, r, operator.Opened{})
-}
-
-func (w *world) openFailed(n *node, r operator.Ref, why string) {
-	if h := n.spans[r]; h != nil && h.opening != 0 {
-		h.opening = 0
-		w.step(n, r, operator.OpenFailed{Err: why})
-	}
-}
-
-func (w *world) closed(n *node, r operator.Ref) {
-	if h := n.spans[r]; h != nil && h.closing {
-		h.closing, h.running = false, 0
-		w.step(n, r, operator.Closed{At: record.At(7)})
-	}
-}
 
 // next carries out what follows from the records. Nodes take asks at once; every place that may be chosen is pick's.
 func (w *world) next(r operator.Ref, pick string) {
@@ -344,25 +275,57 @@ func (w *world) next(r operator.Ref, pick string) {
 		s, _ := w.span(r)
 		switch a := a.(type) {
 		case operator.AskClose:
-			w.ask(a.Owner.Session, r, operator.AskEnd{Span: s, Term: w.term})
+			w.askClose(a)
 		case operator.Reopen:
 			w.ask(a.Owner.Session, r, operator.AskOpen{Span: s, From: s.Checkpoint, Term: w.term})
 		case operator.Place:
 			if a.Only != "" {
 				pick = a.Only
 			}
+			at, _ := w.span(a.Span)
 			if n := w.nodes[pick]; n != nil {
-				w.ask(n.session, r, operator.AskOpen{Span: s, From: s.Checkpoint, Term: w.term, By: a.By})
+				w.ask(n.session, a.Span, operator.AskOpen{Span: at, From: at.Checkpoint, Term: w.term, By: a.By})
 			}
 		case operator.Release:
 			w.ask(a.Owner.Session, r, operator.AskRelease{Span: s})
 		case operator.AcceptRemove:
-			w.accept(r, record.KindRemove, "")
+			w.accept(record.Intent{Kind: record.KindRemove}, r)
 		case operator.Fail:
-			w.lead(operator.End(w.l, operator.EarlyEnd{Members: []operator.Held{{Span: s}}, Outcome: record.OutcomeFailed, Error: a.Why}, epoch))
+			w.lead(operator.End(w.l, operator.EarlyEnd{Members: heldBy(a.Members), Outcome: record.OutcomeFailed, Error: a.Why}, epoch))
+		case operator.Swap:
+			p, err := operator.SwapOwnerless(w.l, heldBy(a.Members), epoch)
+			if err != nil {
+				w.broken = err.Error()
+				return
+			}
+			w.lead(p)
 		case operator.Drop:
-			w.lead(operator.DropClaim(w.l, r, a.Claim, a.Present))
+			w.lead(operator.DropClaim(w.l, a.Span, a.Claim, a.Present))
 		}
+	}
+}
+
+func heldBy(members []operator.Member) []operator.Held {
+	var out []operator.Held
+	for _, m := range members {
+		out = append(out, operator.Held{Span: m.Span})
+	}
+	return out
+}
+
+func (w *world) askClose(a operator.AskClose) {
+	spans := make([]operator.Span, len(a.Spans))
+	from := make([]record.Position, len(a.Spans))
+	for n, r := range a.Spans {
+		spans[n], _ = w.span(r)
+		from[n] = spans[n].Checkpoint
+	}
+	if len(spans) == 1 {
+		w.ask(a.Owner.Session, a.Spans[0], operator.AskEnd{Span: spans[0], From: from[0], Term: w.term})
+		return
+	}
+	if n := w.present(a.Owner.Session); n != nil && !n.dead {
+		w.merge(n, spans, from)
 	}
 }
 
@@ -374,18 +337,22 @@ func (w *world) ask(session int64, r operator.Ref, ev operator.Event) {
 
 func (w *world) expire(n *node) { w.store.Expire(n.lease) }
 
-// history counts how often each operator has ended.
+// history counts how each operator has ended.
 func (w *world) history() map[string]record.Outcome {
 	m := map[string]record.Outcome{}
+	w.eachHistory(func(h record.History) { m[h.Intent.Operator] = h.Outcome })
+	return m
+}
+
+func (w *world) eachHistory(f func(record.History)) {
 	w.store.Scan(w.l.HistoryOf(ks), func(_ string, kv txn.KV) bool {
 		h, err := record.DecodeHistory(kv.Value)
 		if err != nil {
 			w.broken = err.Error()
 		}
-		m[h.Intent.Operator] = h.Outcome
+		f(h)
 		return true
 	})
-	return m
 }
 
 // check states what must hold whenever nothing is in the middle of a step.
@@ -393,21 +360,19 @@ func (w *world) check() string {
 	if w.broken != "" {
 		return w.broken
 	}
+	if why := w.checkRanges(); why != "" {
+		return why
+	}
 	for _, a := range w.procs {
 		for r, h := range a.spans {
 			if h.running == 0 {
 				continue
 			}
 			for _, b := range w.procs {
-				o := b.spans[r]
-				if b == a || o == nil || o.running == 0 || o.running < h.running {
-					continue
-				}
-				if o.running == h.running {
-					return fmt.Sprintf("%s and %s run %s with one token", a.name, b.name, r.ID)
-				}
-				if w.present(a.session) != nil {
-					return fmt.Sprintf("two owners of %s: %s still has its session", r.ID, a.name)
+				for q, o := range b.spans {
+					if why := w.twoOwners(a, r, h, b, q, o); why != "" {
+						return why
+					}
 				}
 			}
 		}
@@ -415,82 +380,36 @@ func (w *world) check() string {
 	return ""
 }
 
-func describe(s operator.Send) string {
-	var b []string
-	for _, op := range s.Part.Then {
-		verb := "put"
-		if op.Delete {
-			verb = "delete"
+// twoOwners: where two instances share a key, the one with the smaller token must be of a session that is over.
+func (w *world) twoOwners(a *node, r operator.Ref, h *held, b *node, q operator.Ref, o *held) string {
+	if o == h || o.running == 0 || o.running < h.running || !h.Span.Range.Overlaps(o.Span.Range) {
+		return ""
+	}
+	if o.running == h.running {
+		return fmt.Sprintf("%s runs %s and %s runs %s with one token", a.name, r.ID, b.name, q.ID)
+	}
+	if w.present(a.session) != nil {
+		return fmt.Sprintf("two owners: %s runs %s and still has its session, %s runs %s", a.name, r.ID, b.name, q.ID)
+	}
+	return ""
+}
+
+// checkRanges: spans never overlap, and what covers the keyspace changes only by removes.
+func (w *world) checkRanges() string {
+	var ranges []span.Range
+	for _, s := range w.all() {
+		ranges = append(ranges, s.Range)
+	}
+	if i, j, ok := span.Overlapping(ranges); ok {
+		return fmt.Sprintf("spans overlap: %v and %v", ranges[i], ranges[j])
+	}
+	w.eachHistory(func(h record.History) {
+		if h.Intent.Kind == record.KindRemove && h.Outcome == record.OutcomeDone {
+			ranges = append(ranges, h.Ranges...)
 		}
-		if op.Leased {
-			verb = "put leased"
-		}
-		b = append(b, verb+" "+strings.TrimPrefix(op.Key, "/spanward/c/"))
+	})
+	if w.covered.End != "" && !span.Covers(ranges, w.covered) {
+		return fmt.Sprintf("%v is not covered by %v", w.covered, ranges)
 	}
-	return strings.Join(b, ", ")
-}
-
-func say(s operator.Say) string {
-	names := []string{"", "claimed", "done", "refused", "open failed", "close failed", "aborted"}
-	t := names[s.Result]
-	if s.Operator != "" {
-		t += " operator=" + s.Operator
-	}
-	if s.Holder != "" {
-		t += " holder=" + s.Holder
-	}
-	if s.Err != "" {
-		t += ": " + s.Err
-	}
-	return t
-}
-
-func action(a operator.Action) string {
-	switch a := a.(type) {
-	case operator.AskClose:
-		return "ask " + a.Owner.Node + " to close"
-	case operator.Reopen:
-		return "ask " + a.Owner.Node + " to open again"
-	case operator.Place:
-		to := "any node"
-		if a.Only != "" {
-			to = a.Only
-		}
-		return fmt.Sprintf("place on %s (%s): %s", to, record.ByName(a.By), a.Why)
-	case operator.Release:
-		return "ask " + a.Owner.Node + " to release"
-	case operator.AcceptRemove:
-		return "accept a remove"
-	case operator.Fail:
-		return "fail: " + a.Why
-	case operator.Drop:
-		return "drop the claim of " + a.Claim.Node
-	case operator.Wait:
-		return fmt.Sprintf("wait for %s %s", []string{"", "actor", "lapse", "stream", "keyspace"}[a.For], a.Node)
-	}
-	return "?"
-}
-
-// show prints the stored records of one span.
-func (w *world) show(r operator.Ref) {
-	s, ok := w.span(r)
-	if !ok {
-		w.logf("span: none")
-	} else {
-		w.logf("span: owner=%s intent=%s handed_off=%t checkpoint=%v", s.Owner.Node, intentName(s), s.Intent != nil && s.Intent.HandedOff, s.Checkpoint)
-	}
-	if c := w.claim(r); c != nil {
-		w.logf("claim: %s by %s", record.StageName(c.Stage), c.Node)
-	}
-	hs := w.history()
-	for _, id := range slices.Sorted(maps.Keys(hs)) {
-		w.logf("history: %s %s", id, record.OutcomeName(hs[id]))
-	}
-}
-
-func intentName(s operator.Span) string {
-	if s.Intent == nil {
-		return "none"
-	}
-	return record.KindName(s.Intent.Kind)
+	return ""
 }
