@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	controlv1 "github.com/spanward/spanward/api/control/v1"
@@ -19,7 +20,8 @@ import (
 const (
 	// spansAtOnce is how many spans a keyspace may have to be created by one transaction: etcd takes 128 writes in one.
 	spansAtOnce = 90
-	// keptRequests is how many request ids of its own commands a keyspace record remembers.
+	// keptRequests is how many request ids of its own commands a keyspace record remembers. It is written often; the history
+	// remembers all of them.
 	keptRequests = 64
 )
 
@@ -144,7 +146,7 @@ func created(ks *view.Keyspace, now time.Time) record.History {
 // that run go on with theirs until they are opened again.
 func (c *control) setKeyspace(ctx context.Context, t *term, q *controlv1.SetKeyspaceRequest) (*controlv1.SetKeyspaceResponse, error) {
 	_, err := c.accept(ctx, t, "keyspace", keyspaceLock(q.GetName()), q, once(func(s *view.State, who asker) (plan, error) {
-		return c.planSet(s, who, q)
+		return c.planSet(s, t, who, q)
 	}))
 	if err != nil {
 		return nil, err
@@ -152,7 +154,8 @@ func (c *control) setKeyspace(ctx context.Context, t *term, q *controlv1.SetKeys
 	return &controlv1.SetKeyspaceResponse{Keyspace: c.renderedKeyspace(t, q.GetName())}, nil
 }
 
-func (c *control) planSet(s *view.State, who asker, q *controlv1.SetKeyspaceRequest) (plan, error) {
+// planSet makes an operator that is over at once: so its request id is remembered like any other.
+func (c *control) planSet(s *view.State, t *term, who asker, q *controlv1.SetKeyspaceRequest) (plan, error) {
 	ks, err := keyspaceNamed(s, "keyspace", q.GetName())
 	if err != nil {
 		return plan{}, err
@@ -171,12 +174,11 @@ func (c *control) planSet(s *view.State, who asker, q *controlv1.SetKeyspaceRequ
 	maps.Copy(next.Settings, q.GetSet())
 	all := rangesOf(s, ks.Name)
 	check := func() error { return c.validate(ks.Workload, next.Settings, all, all) }
-	next.Requests = remembered(ks.Requests, who.request("", time.Now()))
-	return plan{check: check, parts: []txn.Part{operator.SetKeyspace(c.layout, *ks, next, nil)}}, nil
-}
-
-// remembered adds a request, and lets the oldest go.
-func remembered(list []record.Request, r record.Request) []record.Request {
-	list = append(slices.Clone(list), r)
-	return list[max(0, len(list)-keptRequests):]
+	id, now := t.nextOperator(), time.Now()
+	next.Requests = c.keep.remembered(ks.Requests, who.request(id, now), keptRequests)
+	i := who.intent(id, record.KindKeyspace, now)
+	i.Reason = "set " + strings.Join(slices.Sorted(maps.Keys(q.GetSet())), ", ") + ", asked for by a user"
+	i = i.Marked(record.Mark{Stage: record.StageFinished, At: now})
+	h := record.History{Intent: *i, Outcome: record.OutcomeDone, FinishedAt: now}
+	return plan{operator: id, check: check, parts: []txn.Part{operator.SetKeyspace(c.layout, *ks, next, &h)}}, nil
 }

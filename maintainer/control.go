@@ -31,6 +31,8 @@ type control struct {
 	elapsed    func() time.Duration
 	hit        func(ctx context.Context, name string) error
 	validators map[string]Validator
+	// keep is how long request ids are remembered.
+	keep retention
 
 	peers *peers
 	// locks are held by changes: on their request id, and on the keyspace whose record they rewrite.
@@ -42,6 +44,7 @@ func newControl(m *Maintainer) *control {
 	return &control{
 		layout: m.cfg.Layout, name: m.cfg.Name, address: m.cfg.Advertise, view: m.view,
 		current: m.current, leader: m.leaderAddress, rising: m.rising, stopping: m.stopping.Load, elapsed: m.clock, hit: m.hit, validators: m.cfg.Validators,
+		keep:  m.cfg.retention(),
 		peers: newPeers(m.dial),
 	}
 }

@@ -47,7 +47,7 @@ func (c *control) planEvict(s *view.State, who asker, name string) (plan, error)
 		return plan{}, unreadable("node", name, q)
 	}
 	next.Evicted = n.Session
-	next.Requests = remembered(next.Requests, who.request("", time.Now()))
+	next.Requests = c.keep.remembered(next.Requests, who.request("", time.Now()), keptNodeRequests)
 	return plan{parts: []txn.Part{operator.Evict(c.layout, name, mod, next)}}, nil
 }
 

@@ -3,6 +3,7 @@ package maintainer
 import (
 	"context"
 	"slices"
+	"strconv"
 	"time"
 
 	controlv1 "github.com/spanward/spanward/api/control/v1"
@@ -20,8 +21,10 @@ import (
 const (
 	// spansPerPage bounds a message of a listing.
 	spansPerPage = 1000
-	// defaultOperators is how many operators a listing has if the caller does not say.
+	// defaultOperators is how many operators a listing has if the caller does not say, maxOperators how many he may ask for:
+	// as many fit into one message.
 	defaultOperators = 10_000
+	maxOperators     = 50_000
 )
 
 func (c *control) getStatus(_ context.Context, t *term, _ *controlv1.GetStatusRequest) (*controlv1.GetStatusResponse, error) {
@@ -135,7 +138,9 @@ func spansIn(s *view.State, keyspace string, q *controlv1.ListSpansRequest) []sp
 	var facts []spanFacts
 	if id := q.GetSpan(); id != "" {
 		if sp := s.Span(operator.Ref{Keyspace: keyspace, ID: span.ID(id)}); sp != nil {
-			facts = []spanFacts{factsOf(s, sp)}
+			f := factsOf(s, sp)
+			f.parents, f.children = lineage(s, sp)
+			facts = []spanFacts{f}
 		}
 	} else {
 		facts = spansOf(s, keyspace)
@@ -151,7 +156,8 @@ func (c *control) listOperators(_ context.Context, t *term, q *controlv1.ListOpe
 	if err != nil {
 		return nil, err
 	}
-	var out []*controlv1.Operator
+	out := &controlv1.ListOperatorsResponse{}
+	var over []*view.History
 	c.view.Read(func(s *view.State) {
 		if ks := q.GetKeyspace(); ks != "" && s.HistoryCount(ks) == 0 {
 			if _, err = keyspaceNamed(s, "keyspace", ks); err != nil {
@@ -160,14 +166,17 @@ func (c *control) listOperators(_ context.Context, t *term, q *controlv1.ListOpe
 		}
 		switch {
 		case q.GetId() != "":
-			out, err = chosenOperator(s, t.known, q.GetId())
+			out.Operators, err = chosenOperator(s, t.known, q.GetId())
 		case q.GetFinished():
-			out = finished(s, f, limit(q))
+			over, out.More = finished(s, f, limit(q))
 		default:
-			out = flying(s, t.known, f, limit(q))
+			out.Operators, out.More = flying(s, t.known, f, limit(q))
 		}
 	})
-	return &controlv1.ListOperatorsResponse{Operators: out}, err
+	for _, h := range over {
+		out.Operators = append(out.Operators, renderFinished(h))
+	}
+	return out, err
 }
 
 func filterOf(q *controlv1.ListOperatorsRequest) (filter, error) {
@@ -185,8 +194,9 @@ func filterOf(q *controlv1.ListOperatorsRequest) (filter, error) {
 			return f, fault.New(fault.InvalidArgument, "is no outcome").On("outcome", f.outcome).Fix("use done, failed or cancelled")
 		}
 	}
-	if q.GetLimit() < 0 {
-		return f, fault.New(fault.InvalidArgument, "a limit of %d", q.GetLimit()).On("limit", "").Fix("give a positive number, or 0 for the default")
+	if q.GetLimit() < 0 || q.GetLimit() > maxOperators {
+		return f, fault.New(fault.InvalidArgument, "is not from 1 to %d", maxOperators).On("limit", strconv.FormatInt(q.GetLimit(), 10)).
+			Fix("leave it out for %d; ask for one keyspace, span or type at a time if that is not enough", defaultOperators)
 	}
 	return f, nil
 }
@@ -195,7 +205,7 @@ func limit(q *controlv1.ListOperatorsRequest) int {
 	if q.GetLimit() == 0 {
 		return defaultOperators
 	}
-	return int(min(q.GetLimit(), defaultOperators))
+	return int(q.GetLimit())
 }
 
 func chosenOperator(s *view.State, k *known, id string) ([]*controlv1.Operator, error) {
@@ -203,7 +213,7 @@ func chosenOperator(s *view.State, k *known, id string) ([]*controlv1.Operator, 
 		if o.GetOutcome() == "" {
 			k.addFailure(o)
 		}
-		return []*controlv1.Operator{o}, nil
+		return []*controlv1.Operator{aged(o, time.Now())}, nil
 	}
 	return nil, unknownOperator(id)
 }
@@ -213,35 +223,15 @@ func unknownOperator(id string) error {
 		Fix("see `spanward operator list` and `spanward history`")
 }
 
-// finished are the newest finished operators that match, the oldest of them first.
-func finished(s *view.State, f filter, limit int) []*controlv1.Operator {
-	var found []*view.History
-	for _, name := range s.Names() {
-		if f.keyspace != "" && f.keyspace != name {
-			continue
-		}
-		for h := range s.Histories(name) {
-			if f.matchesHistory(h) {
-				found = append(found, h)
-			}
-		}
-	}
-	slices.SortStableFunc(found, func(a, b *view.History) int { return a.FinishedAt.Compare(b.FinishedAt) })
-	var out []*controlv1.Operator
-	for _, h := range found[max(0, len(found)-limit):] {
-		out = append(out, renderFinished(h))
-	}
-	return out
-}
-
-func flying(s *view.State, k *known, f filter, limit int) []*controlv1.Operator {
-	var out []*controlv1.Operator
+// flying are the youngest operators in flight that match, the oldest of them first, and whether there are more.
+func flying(s *view.State, k *known, f filter, limit int) (out []*controlv1.Operator, more bool) {
+	now := time.Now()
 	for _, o := range withFailures(s, k, inFlight(s)) {
 		if f.matches(o.Operator) {
-			out = append(out, o.Operator)
+			out = append(out, aged(o.Operator, now))
 		}
 	}
-	return out[max(0, len(out)-limit):]
+	return out[max(0, len(out)-limit):], len(out) > limit
 }
 
 func (c *control) listNodes(_ context.Context, t *term, q *controlv1.ListNodesRequest) (*controlv1.ListNodesResponse, error) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spanward/spanward/internal/fault"
 	"github.com/spanward/spanward/internal/record"
@@ -24,7 +25,14 @@ func keyspaceNamed(s *view.State, field, name string) (*view.Keyspace, error) {
 	if q := quarantined(s, func(p keys.Parsed) bool { return p.Kind == keys.Keyspace && p.Keyspace == name }); q != nil {
 		return nil, unreadable(field, name, q)
 	}
-	return nil, fault.New(fault.UnknownKeyspace, "does not exist").On(field, name).Fix("see `spanward keyspace list`")
+	f := fault.New(fault.UnknownKeyspace, "does not exist").On(field, name).Fix("see `spanward keyspace list`")
+	for h := range s.HistoriesBack(name) {
+		if h.Intent.Kind == record.KindKeyspace && h.Outcome == record.OutcomeDone { // only a delete leaves none behind
+			f.Message = fmt.Sprintf("was deleted by operator %s at %s", h.Intent.Operator, h.FinishedAt.UTC().Format(time.RFC3339))
+			break
+		}
+	}
+	return nil, f
 }
 
 // spanNamed finds a span, or says what has become of it.
@@ -61,18 +69,36 @@ func unknownSpan(s *view.State, keyspaces []string, id span.ID) error {
 	f := fault.New(fault.UnknownSpan, "does not exist").On("span", string(id)).Fix("see `spanward span list`")
 	for _, ks := range keyspaces {
 		ref := operator.Ref{Keyspace: ks, ID: id}
-		if next := successors(s, ref); len(next) > 0 {
-			f.Message = "was replaced by " + strings.Join(next, ", ")
-			return f.Fix("name %s instead", oneOf(next))
+		h := lastOf(s, ref)
+		if h == nil {
+			continue
 		}
-		for _, h := range slices.Backward(s.HistoriesOf(ref)) {
-			if h.Intent.Kind == record.KindRemove && h.Outcome == record.OutcomeDone {
-				f.Message = fmt.Sprintf("was removed by operator %s", h.Intent.Operator)
-				return f
-			}
+		f.Message = "was " + done[h.Intent.Kind] + " by operator " + h.Intent.Operator + " at " + h.FinishedAt.UTC().Format(time.RFC3339)
+		if h.Intent.Kind == record.KindRemove {
+			return f
 		}
+		next := successors(s, ref)
+		if len(next) == 0 {
+			f.Message += ", and nothing that came of it is left"
+			return f
+		}
+		f.Message += ", and replaced by " + listed(next)
+		return f.Fix("name %s instead", oneOf(next))
 	}
 	return f
+}
+
+// done are the kinds of operators that end a span.
+var done = map[record.Kind]string{record.KindRemove: "removed", record.KindSplit: "split", record.KindMerge: "merged"}
+
+// lastOf is the operator that ended a span, nil if the history knows none.
+func lastOf(s *view.State, ref operator.Ref) *view.History {
+	for _, h := range slices.Backward(s.HistoriesOf(ref)) {
+		if done[h.Intent.Kind] != "" && h.Outcome == record.OutcomeDone && slices.Contains(h.Intent.Spans, string(ref.ID)) {
+			return h
+		}
+	}
+	return nil
 }
 
 func oneOf(ids []string) string {
@@ -82,10 +108,20 @@ func oneOf(ids []string) string {
 	return "one of them"
 }
 
+// listed names the first of many.
+func listed(ids []string) string {
+	if more := len(ids) - namedSuccessors; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(ids[:namedSuccessors], ", "), more)
+	}
+	return strings.Join(ids, ", ")
+}
+
 const (
-	// maxSuccessors bounds how many successors an error names, maxGenerations how far they are followed.
-	maxSuccessors  = 20
-	maxGenerations = 100
+	// namedSuccessors bounds how many successors an error names, maxSuccessors how many are looked for, and maxGenerations
+	// how far they are followed.
+	namedSuccessors = 20
+	maxSuccessors   = 1000
+	maxGenerations  = 100
 )
 
 // successors are the spans, existing now, that have come out of one that was split or merged.
@@ -102,13 +138,13 @@ func successors(s *view.State, ref operator.Ref) []string {
 			}
 			younger = append(younger, s.Successors(at)...)
 		}
-		if next = younger; len(next) == 0 || len(living) >= maxSuccessors {
+		slices.Sort(younger) // two that were merged have the same successor
+		if next = slices.Compact(younger); len(next) == 0 || len(living) >= maxSuccessors {
 			break
 		}
 	}
 	slices.Sort(living)
-	living = slices.Compact(living)
-	return living[:min(len(living), maxSuccessors)]
+	return slices.Compact(living)
 }
 
 func unknownNode(field, name string) error {

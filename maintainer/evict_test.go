@@ -173,14 +173,14 @@ func TestAnEvictionIsCarriedOutOnce(t *testing.T) {
 			t.Errorf("%+v", c)
 		}
 		c.Evicted, c.Requests = 0, nil
-		for i := range keptRequests {
+		for i := range keptNodeRequests {
 			c.Requests = append(c.Requests, record.Request{ID: fmt.Sprint("r", i), Body: []byte{1}, At: time.Now()})
 		}
 		w.put(w.layout.NodeConfig("n1"), record.EncodeNodeConfig(c))
 		if _, err := w.evict("m2", "n1", "e2"); err != nil {
 			t.Fatal(err)
 		}
-		if c := w.nodeConfig("n1"); len(c.Requests) != keptRequests || c.Requests[keptRequests-1].ID != "e2" || c.Requests[0].ID != "r1" {
+		if c := w.nodeConfig("n1"); len(c.Requests) != keptNodeRequests || c.Requests[keptNodeRequests-1].ID != "e2" || c.Requests[0].ID != "r1" {
 			t.Errorf("%d requests, from %s", len(c.Requests), c.Requests[0].ID)
 		}
 	})

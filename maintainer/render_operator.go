@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	controlv1 "github.com/spanward/spanward/api/control/v1"
@@ -25,9 +26,6 @@ func renderIntent(keyspace string, i *record.Intent) *controlv1.Operator {
 	for _, key := range i.At {
 		out.At = append(out.At, []byte(key))
 	}
-	for _, m := range i.Marks {
-		out.Steps = append(out.Steps, step(m.Stage, m.At, m.Node))
-	}
 	return out
 }
 
@@ -44,9 +42,7 @@ func renderAccepted(i *record.Intent, members []*view.Span, claims []*view.Claim
 		}
 	}
 	out.Stage = record.StageName(stage(i, claims))
-	for _, c := range claims {
-		out.Steps = append(out.Steps, step(c.Stage, c.At, c.Node))
-	}
+	out.Steps = stepsOf(i, members, claims)
 	return out
 }
 
@@ -68,6 +64,7 @@ func renderPlacement(sp *view.Span, c *view.Claim) *controlv1.Operator {
 		Stage: record.StageName(c.Stage), By: cmp.Or(record.ByName(c.By), record.ByName(record.ByPlacement)),
 		Created: wireTime(c.At), Steps: []*controlv1.Operator_Step{step(c.Stage, c.At, c.Node)},
 	}
+	out.Steps[0].Span = string(c.Ref.ID)
 	switch {
 	case sp.Owner.Session == c.Session:
 		out.Reason = "it did not run where it should"
@@ -88,7 +85,13 @@ func renderPlaced(was *controlv1.Operator, claim int64, sp *view.Span, now time.
 		Reason: was.GetReason(), Created: was.GetCreated(), Stage: record.StageName(record.StageFinished),
 		Outcome: record.OutcomeName(record.OutcomeDone), FinishedAt: wireTime(now),
 	}
-	out.Steps = append(slices.Clone(was.GetSteps()), step(record.StageFinished, now, was.GetTo()))
+	end := step(record.StageFinished, now, was.GetTo())
+	for _, s := range was.GetSteps() { // a watcher may hold these
+		end.Span = s.GetSpan()
+		out.Steps = append(out.Steps, proto.CloneOf(s))
+	}
+	out.Steps = append(out.Steps, end)
+	lasting(out.Steps)
 	if sp == nil || sp.Owner.Token&tokenRevision != uint64(claim) {
 		out.Outcome, out.Error = record.OutcomeName(record.OutcomeFailed), "the opening was given up; it is tried again"
 	}
@@ -98,7 +101,8 @@ func renderPlaced(was *controlv1.Operator, claim int64, sp *view.Span, now time.
 func renderFinished(h *view.History) *controlv1.Operator {
 	out := renderIntent(h.Keyspace, &h.Intent)
 	out.Stage, out.Outcome = record.StageName(record.StageFinished), record.OutcomeName(h.Outcome)
-	out.FinishedAt, out.Error = wireTime(h.FinishedAt), h.Error
+	out.FinishedAt, out.Error, out.Cause = wireTime(h.FinishedAt), h.Error, renderCause(h.Cause)
+	out.Steps = stepsOf(&h.Intent, nil, nil)
 	return out
 }
 
@@ -191,41 +195,13 @@ func renderPending(keyspace string, i *record.Intent) *controlv1.Operator {
 	if n := len(i.Marks); n > 0 {
 		at = i.Marks[n-1].Stage
 	}
-	out.Stage = record.StageName(at)
+	out.Stage, out.Steps = record.StageName(at), stepsOf(i, nil, nil)
 	return out
 }
 
 func olderFirst(a, b *controlv1.Operator) int {
 	return cmp.Or(a.GetCreated().AsTime().Compare(b.GetCreated().AsTime()), cmp.Compare(a.GetId(), b.GetId()),
 		cmp.Compare(a.GetKeyspace(), b.GetKeyspace()), slices.Compare(a.GetSpans(), b.GetSpans()))
-}
-
-// filter says which operators are asked for. Zero fields do not filter.
-type filter struct {
-	keyspace, span, kind, outcome string
-	since                         time.Time
-}
-
-func (f filter) matches(o *controlv1.Operator) bool {
-	has := func(want, is string) bool { return want == "" || want == is }
-	return has(f.keyspace, o.GetKeyspace()) && has(f.kind, o.GetType()) && has(f.outcome, o.GetOutcome()) &&
-		(f.span == "" || slices.Contains(o.GetSpans(), f.span) || slices.Contains(o.GetResults(), f.span)) &&
-		!wireEnd(o).Before(f.since)
-}
-
-// wireEnd is when an operator ended or, in flight, began.
-func wireEnd(o *controlv1.Operator) time.Time {
-	if o.GetFinishedAt() != nil {
-		return o.GetFinishedAt().AsTime()
-	}
-	return o.GetCreated().AsTime()
-}
-
-// matchesHistory is matches, before anything is rendered.
-func (f filter) matchesHistory(h *view.History) bool {
-	return (f.kind == "" || f.kind == record.KindName(h.Intent.Kind)) &&
-		(f.outcome == "" || f.outcome == record.OutcomeName(h.Outcome)) && !h.FinishedAt.Before(f.since) &&
-		(f.span == "" || slices.Contains(h.Intent.Spans, f.span) || slices.Contains(h.Intent.Results, f.span))
 }
 
 func wireTime(t time.Time) *timestamppb.Timestamp {

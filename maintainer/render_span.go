@@ -32,6 +32,8 @@ type spanFacts struct {
 	owned bool
 	// acting: the session of the claim is there.
 	acting bool
+	// parents and children are asked for where one span is shown.
+	parents, children []string
 }
 
 func factsOf(s *view.State, sp *view.Span) spanFacts {
@@ -140,7 +142,10 @@ func renderSpan(l spanLook) *controlv1.Span {
 	out := &controlv1.Span{
 		Id: string(l.ID), Keyspace: l.Keyspace, Start: []byte(l.Range.Start), End: []byte(l.Range.End), State: l.state,
 		Node: l.Owner.Node, Session: l.Owner.Session, Token: l.Owner.Token, Checkpoint: wirePosition(l.checkpoint()),
-		LastError: l.shownError(), Parents: l.Parents, Why: l.why(), Revision: l.Mod,
+		LastError: l.shownError(), Parents: l.Parents, Children: l.children, Why: l.why(), Revision: l.Mod,
+	}
+	if len(l.parents) > 0 {
+		out.Parents = l.parents
 	}
 	if l.Intent != nil {
 		out.Operator = l.Intent.Operator

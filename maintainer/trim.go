@@ -1,10 +1,12 @@
 package maintainer
 
 import (
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/spanward/spanward/internal/record"
 	"github.com/spanward/spanward/internal/txn"
 	"github.com/spanward/spanward/operator"
 	"github.com/spanward/spanward/view"
@@ -26,6 +28,19 @@ const (
 type retention struct {
 	age   time.Duration
 	count int
+}
+
+func (c Config) retention() retention { return retention{c.HistoryAge, c.HistoryCount} }
+
+// keptNodeRequests bounds the request ids that a node's record remembers: commands about nodes have no history beside it.
+const keptNodeRequests = 1000
+
+// remembered adds a request to those that a record itself remembers, at most so many, and lets those go that have outlived
+// the retention.
+func (r retention) remembered(list []record.Request, q record.Request, most int) []record.Request {
+	kept := slices.DeleteFunc(slices.Clone(list), func(old record.Request) bool { return q.At.Sub(old.At) > r.age })
+	kept = append(kept, q)
+	return kept[max(0, len(kept)-min(most, r.count)):]
 }
 
 // trimming is the trimmer of one term. It needs no memory: what is to go follows from the records.
@@ -63,7 +78,7 @@ func (l *loop) trim(now time.Time) {
 	if t.writing || now.Before(t.next) || l.state.Revision() < t.after {
 		return
 	}
-	keep := retention{l.m.cfg.HistoryAge, l.m.cfg.HistoryCount}
+	keep := l.m.control.keep
 	old := read(l.state, func(s *view.State) []*view.History { return keep.expired(s, now, trimAtOnce) })
 	if t.next = now.Add(trimEvery); len(old) == 0 {
 		return

@@ -94,7 +94,7 @@ func TestTrimmingGoesOnAtTheNextLeader(t *testing.T) {
 				return nil
 			}
 			if written++; written == 2 {
-				m1.dead = true
+				m1.kill(true)
 				return errKilled
 			}
 			return nil
@@ -105,7 +105,6 @@ func TestTrimmingGoesOnAtTheNextLeader(t *testing.T) {
 			}
 			return fmt.Sprint("after ", written, " batches")
 		})
-		m1.kill(false)
 		left := w.remembered("ks")
 		if len(left) <= len(fresh) || slices.Contains(left, old[0]) || !slices.Contains(left, old[249]) {
 			t.Fatalf("%d are left when the leader is killed: trimmed at once, or not the oldest first", len(left))

@@ -2388,7 +2388,7 @@ type ListOperatorsRequest struct {
 	// finished lists history instead of operators in flight.
 	Finished bool                   `protobuf:"varint,7,opt,name=finished,proto3" json:"finished,omitempty"`
 	Since    *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=since,proto3" json:"since,omitempty"`
-	// limit bounds the answer to the newest; 0 means 10000.
+	// limit bounds the answer to the newest; 0 means 10000, and 50000 is the most.
 	Limit         int64 `protobuf:"varint,9,opt,name=limit,proto3" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2488,8 +2488,10 @@ func (x *ListOperatorsRequest) GetLimit() int64 {
 }
 
 type ListOperatorsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Operators     []*Operator            `protobuf:"bytes,1,rep,name=operators,proto3" json:"operators,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Operators []*Operator            `protobuf:"bytes,1,rep,name=operators,proto3" json:"operators,omitempty"`
+	// more: older ones match, too, beyond the limit.
+	More          bool `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2529,6 +2531,13 @@ func (x *ListOperatorsResponse) GetOperators() []*Operator {
 		return x.Operators
 	}
 	return nil
+}
+
+func (x *ListOperatorsResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
 }
 
 type WatchOperatorsRequest struct {
@@ -3288,9 +3297,10 @@ const file_api_control_v1_control_proto_rawDesc = "" +
 	"\aoutcome\x18\x06 \x01(\tR\aoutcome\x12\x1a\n" +
 	"\bfinished\x18\a \x01(\bR\bfinished\x120\n" +
 	"\x05since\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x14\n" +
-	"\x05limit\x18\t \x01(\x03R\x05limit\"T\n" +
+	"\x05limit\x18\t \x01(\x03R\x05limit\"h\n" +
 	"\x15ListOperatorsResponse\x12;\n" +
-	"\toperators\x18\x01 \x03(\v2\x1d.spanward.control.v1.OperatorR\toperators\"A\n" +
+	"\toperators\x18\x01 \x03(\v2\x1d.spanward.control.v1.OperatorR\toperators\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\"A\n" +
 	"\x15WatchOperatorsRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\"S\n" +
