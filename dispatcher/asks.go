@@ -24,45 +24,150 @@ func (l *loop) asked(ctx context.Context, m *sessionv1.DispatchResponse) {
 	}
 	l.term = m.GetTerm()
 	for _, ask := range m.GetAsks() {
-		for _, member := range ask.GetMembers() {
-			l.ask(ctx, m.GetTerm(), ask, member)
-		}
+		l.ask(ctx, m.GetTerm(), ask)
 	}
 	for _, r := range m.GetConfirm() {
 		l.confirm.add(operator.Ref{Keyspace: r.GetKeyspace(), ID: span.ID(r.GetSpan())})
 	}
 }
 
-func (l *loop) ask(ctx context.Context, term int64, ask *sessionv1.Ask, m *sessionv1.Ask_Member) {
-	ref := operator.Ref{Keyspace: ask.GetKeyspace(), ID: span.ID(m.GetSpan())}
-	in := input{order: order{workload: ask.GetWorkload(), reason: ask.GetReason(), settings: ask.GetSettings()}}
-	if ask.GetAction() == sessionv1.Ask_ACTION_ABORT {
-		in.event = operator.AskAbort{Operator: ask.GetOperator(), Claim: m.GetClaim()}
-		l.deliver(ctx, ref, in)
+// member is one span of an ask.
+type member struct {
+	span operator.Span
+	// from is the highest position that the leader knows to be durable.
+	from Position
+	// claim that the ask is about, 0 for none.
+	claim int64
+}
+
+func (l *loop) ask(ctx context.Context, term int64, ask *sessionv1.Ask) {
+	members, err := membersOf(ask)
+	switch {
+	case len(ask.GetMembers()) == 0:
+		l.log.Warn("ask names no span", zap.String("operator", ask.GetOperator()))
+		return
+	case err != nil:
+		l.refuse(refOf(ask, 0), ask, operator.ResultRefused, err.Error())
 		return
 	}
-	s, err := record.DecodeSpan(m.GetRecord())
-	if err != nil {
-		l.refuse(ref, ask, operator.ResultRefused, fmt.Sprintf("the record in the ask: %v", err))
+	o := order{workload: ask.GetWorkload(), reason: ask.GetReason(), settings: ask.GetSettings()}
+	switch ask.GetAction() {
+	case sessionv1.Ask_ACTION_CLOSE:
+		if len(members) > 1 {
+			l.askMerge(ctx, term, ask, o, members)
+			return
+		}
+	case sessionv1.Ask_ACTION_CANCEL, sessionv1.Ask_ACTION_SUPERSEDE:
+		l.askRevoke(ctx, term, ask, members)
 		return
 	}
-	sp := operator.Span{Ref: ref, Span: s, Mod: m.GetModRevision()}
+	for _, m := range members {
+		l.askOne(ctx, term, ask, input{order: o}, m)
+	}
+}
+
+// askOne is an ask that concerns each of its spans alone.
+func (l *loop) askOne(ctx context.Context, term int64, ask *sessionv1.Ask, in input, m member) {
 	switch ask.GetAction() {
 	case sessionv1.Ask_ACTION_OPEN:
 		if _, ok := l.d.workloads[ask.GetWorkload()]; !ok {
-			l.refuse(ref, ask, operator.ResultOpenFailed, l.unknown(ask.GetWorkload()))
+			l.refuse(m.span.Ref, ask, operator.ResultOpenFailed, l.unknown(ask.GetWorkload()))
 			return
 		}
-		in.event = operator.AskOpen{Span: sp, From: positionOf(m), Term: term, By: record.By(ask.GetBy())}
+		in.event = operator.AskOpen{Span: m.span, From: m.from, Term: term, By: record.By(ask.GetBy())}
 	case sessionv1.Ask_ACTION_CLOSE:
-		in.event = operator.AskEnd{Span: sp, Term: term}
+		in.event = operator.AskEnd{Span: m.span, From: m.from, Term: term}
 	case sessionv1.Ask_ACTION_RELEASE:
-		in.event = operator.AskRelease{Span: sp}
+		in.event = operator.AskRelease{Span: m.span}
+	case sessionv1.Ask_ACTION_ABORT:
+		in.event = operator.AskAbort{Operator: ask.GetOperator(), Claim: m.claim}
 	default:
-		l.refuse(ref, ask, operator.ResultRefused, fmt.Sprintf("this dispatcher cannot do %v", ask.GetAction()))
+		l.refuse(m.span.Ref, ask, operator.ResultRefused, fmt.Sprintf("this dispatcher cannot do %v", ask.GetAction()))
 		return
 	}
-	l.deliver(ctx, ref, in)
+	l.deliver(ctx, m.span.Ref, in)
+}
+
+// askMerge goes to the group of the spans, which begins with it.
+func (l *loop) askMerge(ctx context.Context, term int64, ask *sessionv1.Ask, o order, members []member) {
+	if g := l.groupOf(members); g != nil {
+		l.feedGroup(ctx, g, operator.AskMerge{Operator: ask.GetOperator(), Term: term})
+		return
+	}
+	for _, m := range members {
+		if e := l.entries[m.span.Ref]; e != nil && e.aborting {
+			l.refuse(m.span.Ref, ask, operator.ResultRefused, "what ran of it before has not ended yet")
+			return
+		}
+	}
+	l.startGroup(ctx, term, o, members)
+}
+
+func (l *loop) groupOf(members []member) *group {
+	for _, m := range members {
+		if e := l.entries[m.span.Ref]; e != nil && e.group != nil {
+			return e.group
+		}
+	}
+	return nil
+}
+
+// askRevoke goes to whoever holds the claims that it is about: a group, or the one span that is claimed. The others are
+// told to it, since the operator ends on all its spans at once.
+func (l *loop) askRevoke(ctx context.Context, term int64, ask *sessionv1.Ask, members []member) {
+	ev := operator.AskRevoke{Operator: ask.GetOperator(), Term: term, Of: members[0].span.ID}
+	var err error
+	if ev.Cause, err = record.DecodeCause(ask.GetCause()); err != nil {
+		l.refuse(refOf(ask, 0), ask, operator.ResultRefused, fmt.Sprintf("the cause in the ask: %v", err))
+		return
+	}
+	if ask.GetAction() == sessionv1.Ask_ACTION_SUPERSEDE {
+		i, err := record.DecodeIntent(ask.GetSuccessor())
+		if err != nil {
+			l.refuse(refOf(ask, 0), ask, operator.ResultRefused, fmt.Sprintf("the successor in the ask: %v", err))
+			return
+		}
+		ev.Successor = &i
+	}
+	var holder *entry
+	for _, m := range members {
+		ev.Members = append(ev.Members, m.span)
+		e := l.entries[m.span.Ref]
+		switch {
+		case m.claim == 0:
+		case e == nil || e.actor.Claim.Mod != m.claim:
+			l.refuse(m.span.Ref, ask, operator.ResultRefused, "no such claim")
+			return
+		default:
+			holder = e
+		}
+	}
+	if holder == nil {
+		l.refuse(refOf(ask, 0), ask, operator.ResultRefused, "no claim was named")
+		return
+	}
+	l.feed(ctx, holder, input{event: ev})
+}
+
+// membersOf reads the spans of an ask. An abort needs no record: it is about a claim.
+func membersOf(ask *sessionv1.Ask) ([]member, error) {
+	out := make([]member, len(ask.GetMembers()))
+	for n, m := range ask.GetMembers() {
+		out[n] = member{span: operator.Span{Ref: refOf(ask, n), Mod: m.GetModRevision()}, from: positionOf(m), claim: m.GetClaim()}
+		if ask.GetAction() == sessionv1.Ask_ACTION_ABORT {
+			continue
+		}
+		s, err := record.DecodeSpan(m.GetRecord())
+		if err != nil {
+			return nil, fmt.Errorf("the record of %s in the ask: %w", m.GetSpan(), err)
+		}
+		out[n].span.Span = s
+	}
+	return out, nil
+}
+
+func refOf(ask *sessionv1.Ask, n int) operator.Ref {
+	return operator.Ref{Keyspace: ask.GetKeyspace(), ID: span.ID(ask.GetMembers()[n].GetSpan())}
 }
 
 // refuse answers an ask that does not get as far as an actor.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -16,7 +17,11 @@ import (
 
 // request is one part on its way to etcd. A span has at most one, so the queue is as long as there are spans.
 type request struct {
-	entry  *entry
+	// refs are the spans that it is about.
+	refs []operator.Ref
+	// The answer goes to one span, or to a group.
+	to     *entry
+	group  *group
 	send   operator.Send
 	points failpoints
 }
@@ -66,7 +71,7 @@ type answers struct {
 
 // launch sends as much of list as one transaction takes, and returns how much that is.
 func (l *loop) launch(ctx context.Context, term int64, list []request) int {
-	list = list[:min(len(list), etcdx.MaxParts)]
+	list = list[:min(len(list), etcdx.MaxParts, together(list))]
 	parts := make([]txn.Part, len(list))
 	for n, r := range list {
 		parts[n] = r.send.Part
@@ -84,6 +89,18 @@ func (l *loop) launch(ctx context.Context, term int64, list []request) int {
 		}
 	})
 	return len(list)
+}
+
+// together is how many of the first requests may share a transaction, as far as they say.
+func together(list []request) int {
+	n := slices.IndexFunc(list, func(r request) bool { return r.send.Alone })
+	switch n {
+	case -1:
+		return len(list)
+	case 0:
+		return 1
+	}
+	return n
 }
 
 // settle sends a batch until its outcome is definite. ok is false if the process or the session ends here.
@@ -127,32 +144,45 @@ func (l *loop) answered(ctx context.Context, a answers) {
 			return
 		}
 		l.says.revision = max(l.says.revision, r.Revision)
-		req := a.requests[n]
-		l.feed(ctx, req.entry, input{event: l.answer(req, r)})
+		l.answer(ctx, a.requests[n], r)
 	}
 }
 
-// answer translates a result for the actor.
-func (l *loop) answer(req request, r txn.Result) operator.Answer {
-	ref := req.entry.ref
-	a := operator.Answer{Done: r.Outcome == txn.Done, Mod: r.Revision}
+// answer hands a result on.
+func (l *loop) answer(ctx context.Context, req request, r txn.Result) {
+	done, mod := r.Outcome == txn.Done, r.Revision
 	if r.Earlier {
-		a.Mod = r.Found[req.send.Key].Mod
+		mod = r.Found[req.send.Key].Mod
 	}
-	if kv, ok := r.Found[l.env.Layout.Span(ref.Keyspace, ref.ID)]; ok {
+	members := make([]operator.Answer, len(req.refs))
+	for n, ref := range req.refs {
+		members[n] = l.read(ref, r.Found)
+		members[n].Done, members[n].Mod = done, mod
+	}
+	if req.group != nil {
+		l.feedGroup(ctx, req.group, operator.MergeAnswer{Done: done, Mod: mod, Members: members})
+		return
+	}
+	l.feed(ctx, req.to, input{event: members[0]})
+}
+
+// read is what a refusal has found of one span.
+func (l *loop) read(ref operator.Ref, found txn.Found) (a operator.Answer) {
+	log := l.logOf(ref)
+	if kv, ok := found[l.env.Layout.Span(ref.Keyspace, ref.ID)]; ok {
 		s, err := record.DecodeSpan(kv.Value)
 		if err == nil {
 			a.Found = &operator.Span{Ref: ref, Span: s, Mod: kv.Mod}
 		} else {
-			l.logOf(req.entry).Error("span record cannot be read", zap.Error(err), zap.Int64("revision", kv.Mod))
+			log.Error("span record cannot be read", zap.Error(err), zap.Int64("revision", kv.Mod))
 		}
 	}
-	if kv, ok := r.Found[l.env.Layout.Operator(ref.Keyspace, ref.ID)]; ok {
+	if kv, ok := found[l.env.Layout.Operator(ref.Keyspace, ref.ID)]; ok {
 		c, err := record.DecodeClaim(kv.Value)
 		if err == nil {
 			a.Held = &operator.Claim{Claim: c, Mod: kv.Mod}
 		} else {
-			l.logOf(req.entry).Error("claim cannot be read", zap.Error(err), zap.Int64("revision", kv.Mod))
+			log.Error("claim cannot be read", zap.Error(err), zap.Int64("revision", kv.Mod))
 		}
 	}
 	return a

@@ -27,21 +27,38 @@ func transactionOf(a operator.Actor) failpoints {
 	case operator.ClaimingClose:
 		return failpointsOf(record.KindName(a.Claim.Kind), "claim")
 	case operator.Ending:
-		if a.Claim.Kind == record.KindRemove {
-			return failpointsOf("remove", "delete")
-		}
-		return failpointsOf("move", "handoff")
+		return failpointsOf(record.KindName(a.Claim.Kind), endings[a.Claim.Kind])
+	case operator.Closing, operator.Revoking:
+		return failpointsOf("any", "revoke-operator")
 	default:
 		return failpointsOf("any", "handback")
+	}
+}
+
+// endings names what each kind of operator does with a span that was closed for it. A merge hands sources off that are to be
+// gathered elsewhere.
+var endings = map[record.Kind]string{
+	record.KindRemove: "delete", record.KindMove: "handoff", record.KindSplit: "swap", record.KindMerge: "handoff",
+}
+
+// transactionOfGroup names the transaction that a merger has just asked for.
+func transactionOfGroup(m operator.Merger) failpoints {
+	switch m.Phase {
+	case operator.MergeClaiming:
+		return failpointsOf("merge", "claim")
+	case operator.MergeSwapping:
+		return failpointsOf("merge", "swap")
+	default:
+		return failpointsOf("any", "revoke-operator")
 	}
 }
 
 // opening names the call of Workload.Open.
 func opening() failpoints { return failpointsOf("placement", "open") }
 
-// closingOf names the call of Instance.Close.
+// closingOf names the call of Instance.Close or CloserAt.CloseAt.
 func closingOf(a operator.Actor) failpoints {
-	if a.Phase == operator.Closing {
+	if a.Phase == operator.Closing || a.Phase == operator.Merging {
 		return failpointsOf(record.KindName(a.Claim.Kind), "close")
 	}
 	return failpoints{} // without an operator the hand-back that follows is named

@@ -20,10 +20,13 @@ type run struct {
 
 	// The rest is guarded by instances.mu.
 
-	// cancel ends the context of the call of Open that is under way.
+	// cancel ends the context of the call that is under way.
 	cancel   context.CancelFunc
 	instance Instance
+	// aborting: Abort was called; no other call begins any more, and what one returns is ignored.
 	aborting bool
+	// shut: Close has succeeded.
+	shut bool
 }
 
 // outcome is what a call into a workload came to.
@@ -107,36 +110,14 @@ func (i *instances) giveUp(r *run) {
 	}
 }
 
-// close calls Instance.Close; try counts those that failed before. An operator's closing has a failpoint.
-func (i *instances) close(ctx context.Context, r *run, try int, p failpoints) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.fenced || r.instance == nil {
-		return
-	}
-	inst := r.instance
-	i.calls.Go(func() {
-		if pause(ctx, closePauseOf(try)) != nil || i.hit(ctx, p.before) != nil {
-			return
-		}
-		once, cancel := context.WithTimeout(ctx, closeTry)
-		at, err := inst.Close(once)
-		cancel()
-		if err != nil {
-			i.tell(ctx, outcome{r, operator.CloseFailed{Err: err.Error()}})
-			return
-		}
-		i.forget(r)
-		if i.hit(ctx, p.after) == nil {
-			i.tell(ctx, outcome{r, operator.Closed{At: at}})
-		}
-	})
-}
-
 // abort calls Instance.Abort and tells when it has returned.
 func (i *instances) abort(ctx context.Context, r *run) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	if r.shut {
+		i.calls.Go(func() { i.tell(ctx, outcome{run: r}) })
+		return
+	}
 	i.abortLocked(r, func() { i.tell(ctx, outcome{run: r}) })
 }
 
@@ -158,6 +139,7 @@ func (i *instances) abortLocked(r *run, then func()) {
 		return
 	}
 	r.aborting = true
+	r.cancel()
 	i.calls.Go(func() {
 		r.instance.Abort()
 		i.forget(r)
@@ -184,15 +166,6 @@ func (i *instances) tell(ctx context.Context, o outcome) {
 	case i.results <- o:
 	case <-ctx.Done():
 	}
-}
-
-// closePauseOf is the wait before a try to close, with jitter, so that spans of one sink do not try in step.
-func closePauseOf(try int) time.Duration {
-	if try == 0 {
-		return 0
-	}
-	d := min(closePause<<min(try-1, 16), maxClosePause)
-	return d/2 + jitter(d)
 }
 
 // jitter is up to half of d.

@@ -3,6 +3,7 @@ package dispatcher_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/spanward/spanward/internal/etcdtest"
 	"github.com/spanward/spanward/internal/failpoint"
 	"github.com/spanward/spanward/internal/record"
+	"github.com/spanward/spanward/operator"
 	"github.com/spanward/spanward/span"
 )
 
@@ -96,8 +98,12 @@ func (w *world) story(p *process) {
 			w.leader.ask("n1", action, w.record(id))
 		}
 	}
-	for _, id := range []span.ID{"moved", "removed", "kept"} {
+	p.sink.set(func() { p.sink.exact = true })
+	w.tile("cut", "gathered", "m", "n")
+	for _, id := range []span.ID{"moved", "removed", "kept", "kept2"} {
 		w.span(id)
+	}
+	for _, id := range []span.ID{"moved", "removed", "kept", "kept2", "cut", "gathered", "m", "n"} {
 		ask(id, sessionv1.Ask_ACTION_OPEN)
 		alive("opened", func() bool { return w.record(id).Owner.Node == "n1" })
 	}
@@ -110,6 +116,31 @@ func (w *world) story(p *process) {
 	ask("moved", sessionv1.Ask_ACTION_CLOSE)
 	ask("removed", sessionv1.Ask_ACTION_CLOSE)
 	alive("ended", func() bool { return w.record("moved").Owner.Nobody() && w.record("removed").Mod == 0 })
+	together := func(action sessionv1.Ask_Action, spans ...operator.Span) {
+		select {
+		case <-p.done:
+		default:
+			ask := w.askTogether(action, spans...)
+			ask.Cause = record.EncodeCause(record.Cause{By: record.ByUser})
+			w.sendAsk("n1", ask)
+		}
+	}
+	cut := w.acceptSplit("cut", 2)
+	together(sessionv1.Ask_ACTION_CLOSE, cut)
+	alive("split", func() bool { return w.record("cut").Mod == 0 })
+	gathered := w.acceptAll(mergeOf("9-g", "gathered", "elsewhere"), "gathered")
+	together(sessionv1.Ask_ACTION_CLOSE, gathered...)
+	alive("handed off", func() bool { return w.record("gathered").Owner.Nobody() })
+	merged := w.acceptAll(mergeOf("9-m", "m", "n"), "m", "n")
+	together(sessionv1.Ask_ACTION_CLOSE, merged...)
+	alive("merged", func() bool { return w.record("m").Mod == 0 })
+	release := p.sink.hold(p.sink.holdClose, "kept2")
+	w.accept("kept2", record.KindMove, "n2")
+	ask("kept2", sessionv1.Ask_ACTION_CLOSE)
+	alive("closing", func() bool { return slices.Contains(p.sink.trace("kept2"), "close") })
+	together(sessionv1.Ask_ACTION_CANCEL, w.record("kept2"))
+	alive("cancelled", func() bool { return w.record("kept2").Intent == nil })
+	release()
 	p.stop()
 	<-p.done
 }

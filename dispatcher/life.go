@@ -138,7 +138,8 @@ func (d *Dispatcher) part(ctx context.Context, stop <-chan struct{}, s *session,
 	ctx = context.WithoutCancel(ctx)
 	switch {
 	case errors.Is(cause, errStopped):
-		_ = d.awaitEnd(s, runs, nil)
+		// Nothing runs; a call that an abort has cut short may not have noticed.
+		_ = d.awaitEnd(s, runs, closedChannel())
 		d.finish(ctx, s, record.EndedClean)
 		return nil
 	case errors.Is(cause, errLate):

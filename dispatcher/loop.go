@@ -47,6 +47,8 @@ type entry struct {
 	// run is the workload's side, nil while there is none.
 	run    *run
 	status Status
+	// group acts on the span for as long as it is a source of a merge, nil otherwise.
+	group *group
 	// broken is what the instance said before its Open had returned.
 	broken string
 	// aborting: an Abort is under way; what is due after it, and what has happened since, wait.
@@ -149,10 +151,15 @@ func (l *loop) returned(ctx context.Context, o outcome) {
 	if e == nil || e.run != o.run {
 		return
 	}
+	if e.aborting && o.event != nil {
+		return // a close that came to its end beside the abort
+	}
 	switch ev := o.event.(type) {
 	case nil:
 		l.aborted(ctx, e)
 		return
+	case operator.HoldFailed:
+		l.logOf(e.ref).Warn("hold failed", zap.String("error", ev.Err))
 	case operator.OpenFailed:
 		e.run = nil
 	case operator.Closed:
@@ -184,7 +191,7 @@ func (l *loop) heard(ctx context.Context) {
 		switch {
 		case it.failed == "":
 		case e.actor.Instance:
-			l.log.Warn("instance failed", zap.String("keyspace", e.ref.Keyspace), zap.String("span", string(e.ref.ID)), zap.String("error", it.failed))
+			l.logOf(e.ref).Warn("instance failed", zap.String("error", it.failed))
 			l.feed(ctx, e, input{event: operator.Broken{Err: it.failed}})
 		default:
 			e.broken = it.failed
@@ -194,35 +201,55 @@ func (l *loop) heard(ctx context.Context) {
 
 // deliver feeds a span that may have no entry yet.
 func (l *loop) deliver(ctx context.Context, r operator.Ref, in input) {
+	l.feed(ctx, l.entry(r), in)
+}
+
+// entry of a span, a new idle one if there is none.
+func (l *loop) entry(r operator.Ref) *entry {
 	e := l.entries[r]
 	if e == nil {
 		e = &entry{ref: r}
 		l.entries[r] = e
 		l.d.stats.enter(operator.Idle)
 	}
-	l.feed(ctx, e, in)
+	return e
 }
 
-// feed lets an actor take a step, at once or after the abort that is under way.
+// feed lets an actor take a step, at once or after the abort that is under way. While the span belongs to a group, the
+// group takes it.
 func (l *loop) feed(ctx context.Context, e *entry, in input) {
-	if e.aborting {
+	switch {
+	case l.entries[e.ref] != e:
+		return
+	case e.group != nil:
+		l.feedGroup(ctx, e.group, e.group.about(e, in.event))
+		return
+	case e.aborting:
 		e.inputs = append(e.inputs, in)
 		return
 	}
-	before := e.actor.Phase
 	env := l.env
 	env.Now = time.Now()
 	actor, effects := e.actor.Step(env, in.event)
-	if before == operator.Idle && actor.Phase == operator.Claiming {
-		e.order, e.status, e.broken = in.order, Status{}, ""
+	if e.actor.Phase == operator.Idle {
+		e.order = in.order
 	}
-	e.actor = actor
-	if before != actor.Phase {
-		l.d.stats.move(before, actor.Phase)
+	l.turnInto(e, actor)
+	l.carryOut(ctx, e, effects)
+	l.forgetIdle(e)
+}
+
+// turnInto gives a span its next actor.
+func (l *loop) turnInto(e *entry, a operator.Actor) {
+	if e.actor.Phase != a.Phase {
+		l.d.stats.move(e.actor.Phase, a.Phase)
 		l.says.moved(e.ref)
 	}
-	l.carryOut(ctx, e, effects)
-	if e.actor.Phase == operator.Idle && !e.aborting {
+	e.actor = a
+}
+
+func (l *loop) forgetIdle(e *entry) {
+	if e.actor.Phase == operator.Idle && !e.aborting && e.group == nil {
 		l.forget(e)
 	}
 }

@@ -214,6 +214,8 @@ func statusOf(e *entry) *sessionv1.SpanStatus {
 
 func stateOf(e *entry) sessionv1.SpanStatus_State {
 	switch {
+	case e.group != nil && !e.group.merger.Busy():
+		return sessionv1.SpanStatus_STATE_CLOSING
 	case e.actor.Busy():
 		return sessionv1.SpanStatus_STATE_PENDING
 	case e.actor.Phase == operator.Opening:

@@ -104,6 +104,8 @@ func TestStates(t *testing.T) {
 		operator.Ending:        sessionv1.SpanStatus_STATE_PENDING,
 		operator.Stopping:      sessionv1.SpanStatus_STATE_CLOSING,
 		operator.Returning:     sessionv1.SpanStatus_STATE_PENDING,
+		operator.Revoking:      sessionv1.SpanStatus_STATE_PENDING,
+		operator.Merging:       sessionv1.SpanStatus_STATE_PENDING,
 	}
 	for phase := operator.Claiming; phase < phaseCount; phase++ {
 		r := saying(1, phase).full()

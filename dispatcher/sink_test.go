@@ -23,8 +23,13 @@ type sink struct {
 	failEarly map[string]error
 	// deaf calls ignore the end of their context.
 	deaf map[string]bool
-	// position is the final one of each span.
+	// position is the final one of each span, but for those in at.
 	position dispatcher.Position
+	at       map[string]dispatcher.Position
+	// exact: instances can close at a given position. Errors and channels of Hold, by span.
+	exact    bool
+	holdErr  map[string]error
+	holdHold map[string]chan struct{}
 	renewals int
 }
 
@@ -37,11 +42,13 @@ type running struct {
 	sink     *sink
 	task     dispatcher.Task
 	reporter dispatcher.Reporter
+	closing  bool
 }
 
 func newSink() *sink {
 	return &sink{
 		live: map[string]*running{}, openErr: map[string]error{}, closeErr: map[string]error{},
+		at: map[string]dispatcher.Position{}, holdErr: map[string]error{}, holdHold: map[string]chan struct{}{},
 		holdOpen: map[string]chan struct{}{}, holdClose: map[string]chan struct{}{}, holdAbort: map[string]chan struct{}{}, deaf: map[string]bool{},
 	}
 }
@@ -67,7 +74,7 @@ func (s *sink) Open(ctx context.Context, t dispatcher.Task, r dispatcher.Reporte
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i := &running{s, t, r}
+	i := &running{sink: s, task: t, reporter: r}
 	if err := s.failEarly[id]; err != nil {
 		r.Fail(err)
 	}
@@ -77,7 +84,40 @@ func (s *sink) Open(ctx context.Context, t dispatcher.Task, r dispatcher.Reporte
 	s.live[id] = i
 	s.tasks = append(s.tasks, t)
 	s.note("opened", id)
+	if s.exact {
+		return exact{i}, nil
+	}
 	return i, nil
+}
+
+// final is the position that a span closes at.
+func (s *sink) final(id string) dispatcher.Position {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if at, ok := s.at[id]; ok {
+		return at
+	}
+	return s.position
+}
+
+// exact is an instance that can close where it is told to.
+type exact struct{ *running }
+
+func (e exact) Hold(ctx context.Context) (dispatcher.Position, error) {
+	id := string(e.task.Span)
+	s := e.sink
+	s.mu.Lock()
+	s.note("hold", id)
+	err, hold := s.holdErr[id], s.holdHold[id]
+	s.mu.Unlock()
+	return s.final(id), errors.Join(wait(ctx, hold, false), err)
+}
+
+func (e exact) CloseAt(ctx context.Context, at dispatcher.Position) (dispatcher.Position, error) {
+	if low := e.sink.final(string(e.task.Span)); at.At < low.At {
+		return dispatcher.Position{}, fmt.Errorf("asked to close at %d, but it is at %d already", at.At, low.At)
+	}
+	return at, e.close(ctx, fmt.Sprint("close at ", at.At))
 }
 
 func wait(ctx context.Context, hold chan struct{}, deaf bool) error {
@@ -97,16 +137,25 @@ func wait(ctx context.Context, hold chan struct{}, deaf bool) error {
 }
 
 func (i *running) Close(ctx context.Context) (dispatcher.Position, error) {
+	return i.sink.final(string(i.task.Span)), i.close(ctx, "close")
+}
+
+func (i *running) close(ctx context.Context, what string) error {
 	id := string(i.task.Span)
 	s := i.sink
 	s.mu.Lock()
-	s.note("close", id)
+	if i.closing {
+		s.note("CLOSED TWICE AT A TIME", id)
+	}
+	i.closing = true
+	s.note(what, id)
 	err, hold, deaf := s.closeErr[id], s.holdClose[id], s.deaf[id]
 	s.mu.Unlock()
+	defer s.set(func() { i.closing = false })
 	if err := errors.Join(wait(ctx, hold, deaf), err); err != nil {
-		return dispatcher.Position{}, err
+		return err
 	}
-	return s.position, i.end("closed")
+	return i.end("closed")
 }
 
 func (i *running) Abort() {
@@ -163,13 +212,14 @@ func (s *sink) hold(m map[string]chan struct{}, id string) (release func()) {
 func (s *sink) releaseAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, m := range []map[string]chan struct{}{s.holdOpen, s.holdClose, s.holdAbort} {
+	for _, m := range []map[string]chan struct{}{s.holdOpen, s.holdClose, s.holdAbort, s.holdHold} {
 		for id, c := range m {
 			delete(m, id)
 			close(c)
 		}
 	}
 	clear(s.closeErr)
+	clear(s.holdErr)
 }
 
 func (s *sink) running() int {

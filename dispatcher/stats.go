@@ -66,7 +66,7 @@ type living struct {
 }
 
 // phaseCount is one more than the last phase.
-const phaseCount = operator.Returning + 1
+const phaseCount = operator.Merging + 1
 
 // stats are written by the loop and by whoever sends a batch.
 type stats struct {

@@ -85,6 +85,37 @@ func (w *world) accept(id span.ID, kind record.Kind, to string) operator.Span {
 	return s
 }
 
+// tile puts adjacent records that nobody owns, the last one up to the end of all keys.
+func (w *world) tile(ids ...span.ID) {
+	w.t.Helper()
+	for n, id := range ids {
+		r := span.Range{Start: string(id)}
+		if n+1 < len(ids) {
+			r.End = string(ids[n+1])
+		}
+		w.put(w.layout.Span("ks", id), record.EncodeSpan(record.Span{Range: r, CreatedAt: time.Now()}))
+	}
+}
+
+// acceptAll puts one operator into the records of all its spans in one transaction, as the leader does.
+func (w *world) acceptAll(i record.Intent, ids ...span.ID) []operator.Span {
+	w.t.Helper()
+	var spans []operator.Span
+	var puts []clientv3.Op
+	for _, id := range ids {
+		s := w.record(id)
+		s.Intent = &i
+		puts = append(puts, clientv3.OpPut(w.layout.Span("ks", id), string(record.EncodeSpan(s.Span))))
+	}
+	if _, err := w.etcd.Client().Txn(w.t.Context()).Then(puts...).Commit(); err != nil {
+		w.t.Fatal(err)
+	}
+	for _, id := range ids {
+		spans = append(spans, w.record(id))
+	}
+	return spans
+}
+
 func (w *world) get(key string) *clientv3.GetResponse {
 	w.t.Helper()
 	r, err := w.etcd.Client().Get(w.t.Context(), key)
@@ -370,6 +401,26 @@ func askFor(action sessionv1.Ask_Action, s operator.Span) *sessionv1.Ask {
 		a.Members[0].Checkpoint = &s.Checkpoint.At
 	}
 	return a
+}
+
+// askTogether is one ask for all spans. A cancel or a supersede names the claims that there are now.
+func (w *world) askTogether(action sessionv1.Ask_Action, spans ...operator.Span) *sessionv1.Ask {
+	w.t.Helper()
+	ask := askFor(action, spans[0])
+	for _, s := range spans[1:] {
+		ask.Members = append(ask.Members, askFor(action, s).Members...)
+	}
+	for n, s := range spans {
+		if c := w.claim(s.ID); c != nil && action != sessionv1.Ask_ACTION_CLOSE {
+			ask.Members[n].Claim = c.Mod
+		}
+	}
+	return ask
+}
+
+// sendAsk sends a message with one ask.
+func (w *world) sendAsk(node string, ask *sessionv1.Ask) {
+	w.leader.send(node, &sessionv1.DispatchResponse{Asks: []*sessionv1.Ask{ask}})
 }
 
 // send sends a message under the leader's term, unless the message has one.
