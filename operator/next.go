@@ -242,6 +242,8 @@ func place(m Member, only string) Action {
 		p.By, p.Why = m.Intent.By, "opened once to fence its sink before it is removed"
 	case m.Intent != nil && m.Intent.Kind == record.KindMerge:
 		p.By, p.Why = m.Intent.By, fmt.Sprintf("gathered for merge %s", m.Intent.Operator)
+	case m.Intent != nil && !m.Intent.HandedOff:
+		p.By, p.Why = m.Intent.By, fmt.Sprintf("%s is gone; %s %s goes on", orSomebody(m.Span.Owner.Node), record.KindName(m.Intent.Kind), m.Intent.Operator)
 	case m.Intent != nil:
 		p.By, p.Why = m.Intent.By, fmt.Sprintf("%s %s was handed off", record.KindName(m.Intent.Kind), m.Intent.Operator)
 	case !m.Span.Owner.Nobody():
@@ -254,4 +256,11 @@ func place(m Member, only string) Action {
 		p.Why = "nobody has run it yet"
 	}
 	return p
+}
+
+func orSomebody(node string) string {
+	if node == "" {
+		return "its owner"
+	}
+	return node
 }
