@@ -122,14 +122,20 @@ func move(stage, outcome string) *controlv1.Operator {
 	o := &controlv1.Operator{
 		Id: "812-3", RequestId: "r1", Type: "move", Keyspace: "orders", Spans: []string{"812-1.0"}, From: "n1", To: "n2", Stage: stage,
 		Outcome: outcome, By: "user", Reason: "asked for", Created: at(0),
-		Steps: []*controlv1.Operator_Step{{Stage: "queued", At: at(0)}, {Stage: "closing", At: at(1), Node: "n1"}},
+		Steps: []*controlv1.Operator_Step{
+			{Stage: "queued", At: at(0), Span: "812-1.0", DurationMs: new(int64(1000))},
+			{Stage: "closing", At: at(1), Node: "n1", Span: "812-1.0", DurationMs: new(int64(2000))},
+		},
 	}
 	if outcome != "" {
 		o.FinishedAt = at(3)
 		o.Results = []string{"812-1.0"}
 	}
-	if outcome == "failed" {
+	switch outcome {
+	case "failed":
 		o.Error = "n2 cannot open it"
+	case "cancelled":
+		o.Cause = &controlv1.Operator_Cause{By: "user", Reason: "asked for by a user", RequestId: "r2"}
 	}
 	return o
 }
@@ -253,11 +259,11 @@ func (f *fake) ListOperators(_ context.Context, req *controlv1.ListOperatorsRequ
 		ops = []*controlv1.Operator{move("finished", "done")}
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		f.asked = append(f.asked, fmt.Sprintf("history keyspace=%s span=%s type=%s outcome=%s", req.GetKeyspace(), req.GetSpan(), req.GetType(), req.GetOutcome()))
+		f.asked = append(f.asked, fmt.Sprintf("history keyspace=%s span=%s type=%s outcome=%s limit=%d", req.GetKeyspace(), req.GetSpan(), req.GetType(), req.GetOutcome(), req.GetLimit()))
 	}
 	switch req.GetId() {
 	case "":
-		return &controlv1.ListOperatorsResponse{Operators: ops}, nil
+		return &controlv1.ListOperatorsResponse{Operators: ops, More: req.GetLimit() == 1}, nil
 	case "812-4":
 		resp, err := f.AddSpan(context.Background(), &controlv1.AddSpanRequest{})
 		return &controlv1.ListOperatorsResponse{Operators: []*controlv1.Operator{resp.GetOperator()}}, err
@@ -293,6 +299,13 @@ func (f *fake) ListNodes(_ context.Context, req *controlv1.ListNodesRequest) (*c
 		{Name: "n2", Session: 21, Address: "127.0.0.1:9", State: "ready", Spans: 1, Workloads: []string{"mirror", "gate"}, Labels: map[string]string{"zone": "b", "disk": "ssd"}, Capacity: 10, Version: "v1", MayActUntilMs: new(int64(3500))},
 		{Name: "n1", State: "gone"},
 	}[slices.Index([]string{"n2", "n1", ""}, req.GetName())%2:]}, nil
+}
+
+func (f *fake) EvictNode(_ context.Context, req *controlv1.EvictNodeRequest) (*controlv1.EvictNodeResponse, error) {
+	if req.GetName() == "unknown" {
+		return nil, fault.New(fault.UnknownNode, "no node of this name is registered").On("node", "unknown").Fix("choose another")
+	}
+	return &controlv1.EvictNodeResponse{Node: &controlv1.Node{Name: req.GetName(), State: "gone"}}, f.change(req, "node", req.GetName())
 }
 
 func (f *fake) Lookup(_ context.Context, req *controlv1.LookupRequest) (*controlv1.LookupResponse, error) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"strconv"
 	"time"
@@ -16,6 +17,8 @@ type maintainerCommand struct {
 	serveFlags
 	historyAge   time.Duration
 	historyCount int
+	openTimeout  time.Duration
+	closeTimeout time.Duration
 }
 
 func (a *app) newMaintainer() *cobra.Command {
@@ -35,7 +38,11 @@ On SIGTERM and Ctrl-C a leader resigns in favour of another. A second signal kil
 	cmd.Flags().DurationVar(&m.historyAge, "history-age", 7*24*time.Hour,
 		"how long finished operators are remembered, and their request ids; at least 5m")
 	cmd.Flags().IntVar(&m.historyCount, "history-count", 10_000, "how many of them are remembered for each keyspace; 1 to 1000000")
-	fromEnv(cmd.Flags(), "history-age", "history-count")
+	cmd.Flags().DurationVar(&m.openTimeout, "open-timeout", time.Minute,
+		"how long one span may take to open, while no copy gets further, before it is tried elsewhere; of one keyspace: --set open-timeout=5m")
+	cmd.Flags().DurationVar(&m.closeTimeout, "close-timeout", time.Minute,
+		"how long one span may take to close before it is shown as stuck; of one keyspace: --set close-timeout=5m")
+	fromEnv(cmd.Flags(), "history-age", "history-count", "open-timeout", "close-timeout")
 	return cmd
 }
 
@@ -52,8 +59,19 @@ func (m *maintainerCommand) checkHistory() error {
 	return nil
 }
 
+// checkTimeouts refuses zero, too.
+func (m *maintainerCommand) checkTimeouts() error {
+	for flag, d := range map[string]time.Duration{"--open-timeout": m.openTimeout, "--close-timeout": m.closeTimeout} {
+		if d <= 0 || d > 24*time.Hour {
+			return fault.New(fault.InvalidArgument, "is not between 0 and 24h").On(flag, d.String()).
+				Fix("use 1m, say; spans that wait for a slow workload need more")
+		}
+	}
+	return nil
+}
+
 func (a *app) serveMaintainer(ctx context.Context, f *maintainerCommand) error {
-	if err := f.checkHistory(); err != nil {
+	if err := cmp.Or(f.checkHistory(), f.checkTimeouts()); err != nil {
 		return err
 	}
 	b, err := a.bring(ctx, &f.serveFlags, "maintainer")
@@ -65,7 +83,7 @@ func (a *app) serveMaintainer(ctx context.Context, f *maintainerCommand) error {
 	m, err := maintainer.New(maintainer.Config{
 		Layout: b.layout, Name: f.name, Advertise: address, Listener: b.listener, ServerTLS: b.serverTLS, TLS: b.clientTLS,
 		Client: b.etcd, Version: ownVersion().Version, Logger: b.log, Failpoints: b.failpoints, TTL: f.ttl,
-		HistoryAge: f.historyAge, HistoryCount: f.historyCount,
+		HistoryAge: f.historyAge, HistoryCount: f.historyCount, OpenTimeout: f.openTimeout, CloseTimeout: f.closeTimeout,
 		Validators: map[string]maintainer.Validator{mirror.Name: mirror.Validate},
 	})
 	if err != nil {

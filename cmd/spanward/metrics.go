@@ -96,6 +96,7 @@ type ofMaintainer struct {
 	leader, term, terms, takeover           metric
 	revision, heard, lists, watches         metric
 	asks, asksRepeated, asksRefused, askMsg metric
+	late, aborts, evictions                 metric
 }
 
 func (n *numbers) maintainer() ofMaintainer {
@@ -112,6 +113,9 @@ func (n *numbers) maintainer() ofMaintainer {
 		asksRepeated: n.counter("asks_repeated_total", "Asks sent again because nobody had answered."),
 		asksRefused:  n.counter("asks_refused_total", "Asks that a dispatcher refused, or that etcd refused it."),
 		askMsg:       n.counter("ask_messages_total", "Messages that carried asks."),
+		late:         n.counter("late_stages_total", "Openings and closings that have taken longer than they may, or that no node has begun in that time."),
+		aborts:       n.counter("aborts_total", "Asks sent to give a late opening up."),
+		evictions:    n.counter("evictions_total", "Leases of evicted sessions that this process has revoked."),
 	}
 }
 
@@ -133,6 +137,9 @@ func (m ofMaintainer) gather(put put, s maintainer.Stats) {
 	put(m.asksRepeated, float64(s.Repeated))
 	put(m.asksRefused, float64(s.Refused))
 	put(m.askMsg, float64(s.Messages))
+	put(m.late, float64(s.Late))
+	put(m.aborts, float64(s.Aborts))
+	put(m.evictions, float64(s.Evictions))
 }
 
 func oneIf(b bool) float64 {

@@ -12,7 +12,7 @@ import (
 )
 
 func (a *app) newNode() *cobra.Command {
-	return group("node", "dispatchers", a.newNodeList(), a.newNodeShow())
+	return group("node", "dispatchers", a.newNodeList(), a.newNodeShow(), a.newNodeEvict())
 }
 
 func (a *app) newNodeList() *cobra.Command {
