@@ -56,6 +56,8 @@ type plan struct {
 	check func() error
 	// parts is empty if there is nothing to write any more.
 	parts []txn.Part
+	// revoke is what somebody else has to end before there is another plan; nil is nothing.
+	revoke *revocation
 	// more: the plan is a step, after which there is another plan.
 	more bool
 }
@@ -80,8 +82,16 @@ func (c *control) accept(
 	who := asker{q.GetRequestId(), digest(q)}
 	for tries := 0; tries < maxPlans; {
 		p, err := c.plan(who, decide)
-		if err != nil || len(p.parts) == 0 {
+		switch {
+		case err != nil:
 			return p.operator, err
+		case p.revoke != nil:
+			if err := c.revoke(ctx, t, p.revoke); err != nil {
+				return "", err
+			}
+			continue
+		case len(p.parts) == 0:
+			return p.operator, nil
 		}
 		done, err := c.write(ctx, t, kind, p.parts)
 		if err != nil || done && !p.more {

@@ -72,20 +72,6 @@ func checkFree(s *view.State, keyspace string, r span.Range) error {
 // spanID is the id of the nth span that an operator makes.
 func spanID(operator string, n int) span.ID { return span.ID(fmt.Sprintf("%s.%d", operator, n)) }
 
-func (c *control) removeSpan(ctx context.Context, t *term, q *controlv1.RemoveSpanRequest) (*controlv1.RemoveSpanResponse, error) {
-	id, err := c.accept(ctx, t, "remove", "", q, once(func(s *view.State, who asker) (plan, error) {
-		sp, err := idleSpan(s, q.GetKeyspace(), q.GetSpan(), record.KeyspaceRunning, record.KeyspacePaused)
-		if err != nil {
-			return plan{}, err
-		}
-		return c.planOn(t, sp, who, record.KindRemove, ""), nil
-	}))
-	if err != nil {
-		return nil, err
-	}
-	return &controlv1.RemoveSpanResponse{Operator: c.operator(id)}, nil
-}
-
 func (c *control) moveSpan(ctx context.Context, t *term, q *controlv1.MoveSpanRequest) (*controlv1.MoveSpanResponse, error) {
 	if err := c.awaitNode(ctx, t, q.GetTo()); err != nil {
 		return nil, err
@@ -144,18 +130,12 @@ func idleSpan(s *view.State, keyspace, id string, fits ...record.KeyspaceState) 
 	if err != nil {
 		return nil, err
 	}
-	busy := fault.New(fault.SpanBusy, "").On("span", id).Fix("wait until that is over; see `spanward operator list`")
-	c := s.Claim(sp.Ref)
-	switch i := sp.Intent; {
-	case i != nil && i.Kind == record.KindRemove:
-		busy.Message = fmt.Sprintf("is already being removed by operator %s", i.Operator)
-		return nil, busy.Fix("see `spanward operator show %s`", i.Operator)
-	case i != nil:
-		busy.Message = fmt.Sprintf("is held by operator %s, a %s%s", i.Operator, record.KindName(i.Kind), target(i.To))
-		return nil, busy.Fix("wait until that is over; see `spanward operator show %s`", i.Operator)
+	switch c := s.Claim(sp.Ref); {
+	case sp.Intent != nil:
+		return nil, busyWith(sp)
 	case c != nil:
-		busy.Message = fmt.Sprintf("%s is %s it", c.Node, record.StageName(c.Stage))
-		return nil, busy
+		return nil, fault.New(fault.SpanBusy, "%s is %s it", c.Node, record.StageName(c.Stage)).On("span", id).
+			Fix("wait until that is over; see `spanward operator list`")
 	}
 	return sp, checkState(ks, fits...)
 }

@@ -17,24 +17,39 @@ const (
 
 // queueAsk adds the ask to those of this turn. Its record is the one that the plan was made on.
 func (l *loop) queueAsk(s operator.Span, k *ask) {
-	member := &sessionv1.Ask_Member{
-		Span: string(s.ID), ModRevision: k.mod, Record: record.EncodeSpan(s.Span),
-	}
-	ks := l.state.Keyspace(s.Keyspace)
 	a := &sessionv1.Ask{
-		Keyspace: s.Keyspace, Action: k.action, Members: []*sessionv1.Ask_Member{member},
-		By: int32(k.by), Reason: k.why,
+		Keyspace: s.Keyspace, Action: k.action, Members: []*sessionv1.Ask_Member{l.askMember(s, k.action)}, By: int32(k.by), Reason: k.why,
+	}
+	for _, p := range k.peers {
+		a.Members = append(a.Members, l.askMember(p, k.action))
 	}
 	if s.Intent != nil {
 		a.Operator = s.Intent.Operator
 	}
-	if k.action == sessionv1.Ask_ACTION_OPEN {
-		a.Workload, a.Settings = ks.Workload, workloadSettings(ks.Settings)
-		if p := operator.Durable(s.Span, l.position(s.Ref)); p.Known {
-			member.Checkpoint = &p.At
-		}
+	l.queue(k.session, a)
+}
+
+// askMember is a span as the plan was made on it. Whoever ends its work early may have to open it again, so each comes with
+// its position: of what its owner is to close that is what was reported last, so that nothing that is stored meanwhile is
+// higher than where its children begin.
+func (l *loop) askMember(s operator.Span, action sessionv1.Ask_Action) *sessionv1.Ask_Member {
+	m := &sessionv1.Ask_Member{Span: string(s.ID), ModRevision: s.Mod, Record: record.EncodeSpan(s.Span)}
+	p := operator.Durable(s.Span, l.position(s.Ref))
+	if action != sessionv1.Ask_ACTION_OPEN {
+		p = p.Max(l.progress.pending(s))
 	}
-	l.out[k.session] = append(l.out[k.session], a)
+	if p.Known {
+		m.Checkpoint = &p.At
+	}
+	return m
+}
+
+// queue adds an ask to those of this turn. A closing may come to be an opening, by a cancel or with the children of a split,
+// so every ask says what is to be run.
+func (l *loop) queue(session int64, a *sessionv1.Ask) {
+	ks := l.state.Keyspace(a.GetKeyspace())
+	a.Workload, a.Settings = ks.Workload, workloadSettings(ks.Settings)
+	l.out[session] = append(l.out[session], a)
 }
 
 // send hands the asks of this turn to the streams, in messages of a size.
@@ -82,6 +97,10 @@ func point(a *sessionv1.Ask) string {
 		return "maintainer/keyspace/ask"
 	case sessionv1.Ask_ACTION_ABORT:
 		return "maintainer/placement/abort"
+	case sessionv1.Ask_ACTION_CANCEL:
+		return "maintainer/cancel/ask"
+	case sessionv1.Ask_ACTION_SUPERSEDE:
+		return "maintainer/supersede/ask"
 	default:
 	}
 	s, err := record.DecodeSpan(a.GetMembers()[0].GetRecord())

@@ -191,8 +191,10 @@ func (l *loop) endWith(ks operator.Keyspace, e *ending, p txn.Part) {
 	}})
 }
 
-// acceptRemove puts an operator that removes the span into its record: its keyspace is being deleted.
-func (l *loop) acceptRemove(m operator.Member) {
+// acceptRemove puts an operator that removes the span into its record, in the place of one that nobody acts on: its keyspace
+// is being deleted.
+func (l *loop) acceptRemove(recs operator.Records) {
+	m := recs.Members[0]
 	ks := l.state.Keyspace(m.Keyspace)
 	if ks.Pending == nil {
 		return
@@ -203,7 +205,11 @@ func (l *loop) acceptRemove(m operator.Member) {
 		CreatedAt: now, From: m.Span.Owner.Node, Spans: []string{string(m.ID)},
 		Marks: []record.Mark{{Stage: record.StageQueued, At: now}},
 	}
-	l.enqueue(write{ref: m.Ref, point: "maintainer/remove/accept", part: operator.Accept(l.m.cfg.Layout, []operator.Span{m.Span}, i)})
+	part := operator.Accept(l.m.cfg.Layout, []operator.Span{m.Span}, i)
+	if m.Intent != nil {
+		part = l.supersede(recs, i, now)
+	}
+	l.enqueue(write{ref: m.Ref, point: "maintainer/remove/accept", part: part})
 }
 
 // quiet reports whether all positions of a keyspace that were sent are answered and in the view.

@@ -22,18 +22,20 @@ func (l *loop) look(r operator.Ref, now time.Time) {
 	}
 	recs, ok := l.gather(r)
 	if !ok {
+		l.lookAtMembers(w)
 		l.forget(r)
 		return
 	}
 	w = l.work(r)
 	m := recs.Members[0]
+	l.noteMembers(w, m)
 	l.observe(r, w, m, now)
 	if recs.Keyspace == record.KeyspacePaused && m.Claim == nil && m.Span.Owner.Nobody() {
 		w.retryAt, w.holdFor, w.failedOn = time.Time{}, operator.Identity{}, "" // it was closed because it was asked to be
 	}
 	waiting := ""
-	for _, a := range operator.Next(recs) {
-		if text := l.carryOut(a, m, w, now); text != "" {
+	for _, a := range l.next(recs) {
+		if text := l.carryOut(a, recs, w, now); text != "" {
 			waiting = text
 		}
 	}
@@ -58,7 +60,7 @@ func (l *loop) observe(r operator.Ref, w *work, m operator.Member, now time.Time
 	if acting == nil && w.ask != nil && w.ask.action == sessionv1.Ask_ACTION_OPEN {
 		was = operator.Identity{} // it was only going to weigh there
 	}
-	if w.ask != nil && (m.Claim != nil || m.Mod != w.ask.mod || l.streams[w.ask.session] == nil) {
+	if w.ask != nil && (m.Claim != nil || m.Mod != w.ask.mod || l.streams[w.ask.session] == nil || l.outdated(w.ask)) {
 		l.dropAsk(r, w)
 	}
 	l.count(r, weighsOn(m, w))
@@ -112,18 +114,23 @@ func (l *loop) givenUp(w *work, who operator.Identity, now time.Time) {
 }
 
 // carryOut does what Next has decided. It returns what there is to wait for.
-func (l *loop) carryOut(a operator.Action, m operator.Member, w *work, now time.Time) string {
+func (l *loop) carryOut(a operator.Action, recs operator.Records, w *work, now time.Time) string {
+	m := recs.Members[0]
+	if home := homeOf(a, m.Ref); home != m.Ref {
+		l.dirty.push(home)
+		return fmt.Sprintf("span %s goes first", home.ID)
+	}
 	switch a := a.(type) {
 	case operator.AskClose:
-		return l.askClose(m, w, a, now)
+		return l.askClose(recs, w, a, now)
 	case operator.Place:
-		return l.want(m, w, a, now)
+		return l.placeMember(recs, w, a, now)
 	case operator.Reopen:
 		return l.reopen(m, w, a, now)
 	case operator.Release:
 		return l.askRelease(m, w, a, now)
 	case operator.AcceptRemove:
-		l.acceptRemove(m)
+		l.acceptRemove(recs)
 	case operator.Fail:
 		l.failOperator(a)
 	case operator.Swap:

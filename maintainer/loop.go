@@ -70,6 +70,11 @@ type loop struct {
 	ending   map[string]*ending
 	trimming trimming
 
+	// joint are the spans that an ask concerns beside the one whose work holds it; revoking are operators that their
+	// actors are to end early, by request.
+	joint    map[operator.Ref]operator.Ref
+	revoking map[string]*revoking
+
 	writes  []write
 	writers int
 	running sync.WaitGroup
@@ -85,7 +90,7 @@ func newLoop(m *Maintainer, t *term) *loop {
 		out: map[int64][]*sessionv1.Ask{}, outConfirm: map[int64][]*sessionv1.SpanRef{},
 		deaf: map[int64]time.Time{}, evicting: map[string]*evicting{},
 		silent: map[string]time.Time{}, settled: time.Now().Add(m.cfg.Settle), hold: newHold(), progress: newProgress(),
-		ending: map[string]*ending{},
+		ending: map[string]*ending{}, joint: map[operator.Ref]operator.Ref{}, revoking: map[string]*revoking{},
 	}
 }
 
@@ -148,6 +153,7 @@ func (l *loop) turn(ctx context.Context) {
 	l.place(now)
 	l.tryTheDeaf(now)
 	l.makeRoom()
+	l.goOnRevoking(now)
 	l.evict(ctx, now)
 	l.endKeyspaces(now)
 	l.trim(now)

@@ -8,6 +8,7 @@ import (
 	"github.com/spanward/spanward/internal/record"
 	"github.com/spanward/spanward/operator"
 	"github.com/spanward/spanward/scheduler"
+	"github.com/spanward/spanward/view"
 )
 
 // elsewhereAfter is how many failed openings at the target of a move make any other node good enough.
@@ -155,11 +156,19 @@ func (l *loop) nodes(named bool) []scheduler.Node {
 		why := l.ineligible(n.Session, cfg, named)
 		out = append(out, scheduler.Node{
 			Name: n.Name, Session: n.Session, Workloads: n.Workloads, Eligible: why == "", Why: why,
-			Spans: len(l.on[n.Session]), Capacity: int(n.Capacity), Weight: cfg.Weight,
+			Spans: len(l.on[n.Session]), Capacity: capacity(n, named), Weight: cfg.Weight,
 			Budget: l.m.cfg.InFlight - len(l.asked[n.Session]),
 		})
 	}
 	return out
+}
+
+// capacity of a node, 0 for no limit: what was accepted goes on at its node, though that may have become full since.
+func capacity(n *view.Node, named bool) int {
+	if named {
+		return 0
+	}
+	return int(n.Capacity)
 }
 
 func (l *loop) ineligible(session int64, cfg record.NodeConfig, named bool) string {
@@ -207,13 +216,6 @@ func (l *loop) reopen(m operator.Member, w *work, a operator.Reopen, now time.Ti
 	return w.waiting
 }
 
-func (l *loop) askClose(m operator.Member, w *work, a operator.AskClose, now time.Time) string {
-	return l.askOwner(m, w, ask{
-		action: sessionv1.Ask_ACTION_CLOSE, node: a.Owner.Node, session: a.Owner.Session,
-		by: m.Intent.By, why: m.Intent.Reason,
-	}, now)
-}
-
 func (l *loop) askRelease(m operator.Member, w *work, a operator.Release, now time.Time) string {
 	return l.askOwner(m, w, ask{
 		action: sessionv1.Ask_ACTION_RELEASE, node: a.Owner.Node, session: a.Owner.Session,
@@ -223,7 +225,7 @@ func (l *loop) askRelease(m operator.Member, w *work, a operator.Release, now ti
 
 // askOwner asks the owner to close the span, or repeats that.
 func (l *loop) askOwner(m operator.Member, w *work, want ask, now time.Time) string {
-	if k := w.ask; k != nil && k.action == want.action {
+	if k := w.ask; k != nil && k.action == want.action && samePeers(k.peers, want.peers) {
 		if k.state != refused {
 			return l.repeat(m, w, now)
 		}

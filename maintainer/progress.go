@@ -77,6 +77,16 @@ func (p *progress) deferred(r operator.Ref) bool {
 	return true
 }
 
+// pending is what the owner of a span has reported since its position was stored.
+func (p *progress) pending(s operator.Span) record.Position {
+	b := p.buckets[bucketFor(s.Ref)]
+	if b == nil {
+		return record.Position{}
+	}
+	r, ok := b.reported[s.ID]
+	return record.Position{Known: ok && r.session == s.Owner.Session, At: r.checkpoint}
+}
+
 // at is the stored position of a span.
 func (p *progress) at(s state, r operator.Ref) record.Position {
 	k := bucketFor(r)

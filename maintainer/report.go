@@ -88,29 +88,43 @@ func (l *loop) result(st *stream, res *sessionv1.StageResult) {
 	r := operator.Ref{Keyspace: res.GetKeyspace(), ID: span.ID(res.GetSpan())}
 	w := l.works[r]
 	delete(l.deaf, st.session)
-	mine := w != nil && w.ask != nil && w.ask.session == st.session
+	home, answers := l.answering(r)
+	mine := answers != nil && answers.ask != nil && answers.ask.session == st.session
+	l.revokeAnswered(r, res)
 	switch res.GetResult() {
 	case sessionv1.StageResult_RESULT_CLAIMED, sessionv1.StageResult_RESULT_DONE:
-		if mine && w.ask.state == asked {
-			l.answered(r, w, taken)
+		if mine && answers.ask.state == asked {
+			l.answered(home, answers, taken)
 		}
 		if w != nil && w.broken != 0 && res.GetResult() == sessionv1.StageResult_RESULT_DONE {
 			w.broken = 0
 			l.dirty.push(r)
 		}
 	case sessionv1.StageResult_RESULT_REFUSED:
-		if mine && w.ask.state != refused {
-			l.refused(r, w, res)
+		if mine && answers.ask.state != refused {
+			l.refused(home, answers, res)
 		}
 	case sessionv1.StageResult_RESULT_OPEN_FAILED:
 		l.openFailed(r, st, res.GetError())
 	case sessionv1.StageResult_RESULT_ABORTED:
 		l.aborted(r, st)
+	case sessionv1.StageResult_RESULT_REVOKED:
+		l.openingRevoked(r)
 	case sessionv1.StageResult_RESULT_CLOSE_FAILED:
 		l.known.update(r, func(k *spanKnown) { k.lastError = res.GetError() })
 		l.log.Warn("closing failed", refField(r), zap.String("node", st.node), zap.String("error", res.GetError()))
 	case sessionv1.StageResult_RESULT_UNSPECIFIED: // of a newer version
 	}
+}
+
+// answering is the span whose work holds the ask that an answer about r is for: what one source of a merge answers is the
+// answer for all.
+func (l *loop) answering(r operator.Ref) (operator.Ref, *work) {
+	w := l.works[r]
+	if home, ok := l.joint[r]; ok && (w == nil || w.ask == nil) {
+		return home, l.works[home]
+	}
+	return r, w
 }
 
 // refusedRetry is the first pause after a refusal on the same record; it doubles up to Config.MaxAskRetry. If the

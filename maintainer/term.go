@@ -17,6 +17,8 @@ type term struct {
 	seq  atomic.Int64
 	// write sends parts in batches under the term and settles every outcome. Results are in the order of parts.
 	write func(ctx context.Context, parts []txn.Part) ([]txn.Result, error)
+	// revoke has somebody asked to end an operator early; false if the term is over.
+	revoke func(*revocation) bool
 	// known is what the term has heard that is not in etcd.
 	known *known
 }

@@ -32,6 +32,8 @@ type work struct {
 	wakeAt time.Time
 	// waiting is what is shown.
 	waiting string
+	// members are all spans of the operator that the span carried when it was looked at last, if there are several.
+	members []operator.Ref
 	// stage is what goes on, with its deadline; aborted is who was to give an opening up and has not said yet that he did.
 	stage   timedStage
 	aborted operator.Identity
@@ -44,8 +46,10 @@ type ask struct {
 	node    string
 	session int64
 	mod     int64
-	by      record.By
-	why     string
+	// peers are further spans that the ask is about: all sources of a merge are claimed together.
+	peers []operator.Span
+	by    record.By
+	why   string
 	// again is when it is repeated if nothing is heard, or when something else is tried if it was refused.
 	again time.Time
 	tries int
@@ -166,6 +170,9 @@ func (l *loop) putAsk(r operator.Ref, w *work, k *ask) {
 	l.dropAsk(r, w)
 	w.ask = k
 	insert(l.asked, k.session, r)
+	for _, p := range k.peers {
+		l.joint[p.Ref] = r
+	}
 }
 
 // dropAsk ends it: answered, overtaken by the records, or in vain.
@@ -174,6 +181,9 @@ func (l *loop) dropAsk(r operator.Ref, w *work) {
 		return
 	}
 	l.answered(r, w, taken)
+	for _, p := range w.ask.peers {
+		delete(l.joint, p.Ref)
+	}
 	w.ask = nil
 }
 

@@ -155,6 +155,16 @@ func between(least int, names ...string) cobra.PositionalArgs {
 	}
 }
 
+// atLeast is for commands whose last argument may be repeated.
+func atLeast(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < len(names) {
+			return between(len(names), names...)(cmd, args)
+		}
+		return nil
+	}
+}
+
 func misuse(cmd *cobra.Command, format string, args ...any) *fault.Error {
 	return fault.New(fault.InvalidArgument, format, args...).Fix("usage: %s; see `%s --help`", cmd.UseLine(), cmd.CommandPath())
 }

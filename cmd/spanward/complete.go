@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,6 +23,15 @@ func (a *app) completeArgs(kinds ...names) cobra.CompletionFunc {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		return a.complete(cmd, kinds[len(args)], args), cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// completeMany is completeArgs for commands that take any number of the last kind.
+func (a *app) completeMany(kinds ...names) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		kind := kinds[min(len(args), len(kinds)-1)]
+		left := slices.DeleteFunc(a.complete(cmd, kind, args), func(name string) bool { return slices.Contains(args, name) })
+		return left, cobra.ShellCompDirectiveNoFileComp
 	}
 }
 

@@ -15,7 +15,8 @@ import (
 
 func (a *app) newSpan() *cobra.Command {
 	return group("span", "key ranges, and where they are worked on",
-		a.newSpanList(), a.newSpanShow(), a.newSpanAdd(), a.newSpanRemove(), a.newSpanMove())
+		a.newSpanList(), a.newSpanShow(), a.newSpanAdd(), a.newSpanRemove(), a.newSpanMove(),
+		a.newSpanSplit(), a.newSpanMerge())
 }
 
 func (a *app) newSpanList() *cobra.Command {
@@ -131,6 +132,11 @@ func (a *app) waitPlaced(ctx context.Context, c *cluster, ks string, op *control
 	if len(ids) == 0 {
 		ids = op.GetSpans()
 	}
+	return a.waitRunning(ctx, c, ks, ids)
+}
+
+// waitRunning returns when spans run, or are closed because their keyspace is paused.
+func (a *app) waitRunning(ctx context.Context, c *cluster, ks string, ids []string) error {
 	for _, id := range ids {
 		err := a.poll(ctx, func() (bool, string, error) {
 			s, err := c.span(ctx, ks, id)

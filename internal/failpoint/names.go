@@ -18,17 +18,19 @@ var table = []struct {
 	{"maintainer", "evict", []string{"accept", "revoke"}},
 	{"maintainer", "split", []string{"accept", "ask", "swap"}},
 	{"maintainer", "merge", []string{"accept", "ask", "swap"}},
+	// The leader ends an operator early itself where nobody acts on it, else it asks the actor. Accepting a remove in the
+	// place of another operator is the accepting of the remove.
+	{"maintainer", "cancel", []string{"accept", "ask"}},
+	{"maintainer", "supersede", []string{"ask"}},
 	{"maintainer", "any", []string{
-		"cancel",    // ends an operator that nobody acts on, as a user asked; and asks its actor to
-		"fail",      // ends an operator that cannot be carried out
-		"supersede", // asks the actor of an operator to put a remove in its place
-		"campaign",  // the transaction that takes the leader key
-		"cluster",   // the first fenced write of a term: makes the cluster record
-		"orphan",    // deletes the claim of a session that is over
-		"progress",  // writes checkpoints
-		"register",  // puts the maintainer's own key
-		"resign",    // rewrites the leader key
-		"trim",      // deletes history that is old
+		"fail",     // ends an operator that cannot be carried out
+		"campaign", // the transaction that takes the leader key
+		"cluster",  // the first fenced write of a term: makes the cluster record
+		"orphan",   // deletes the claim of a session that is over
+		"progress", // writes checkpoints
+		"register", // puts the maintainer's own key
+		"resign",   // rewrites the leader key
+		"trim",     // deletes history that is old
 	}},
 
 	// open and close are the workload's; report is the message about a stage to the leader.
