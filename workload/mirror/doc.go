@@ -14,6 +14,11 @@
 // written, keys that the source does not have are deleted. It happens when a span never ran, when nothing is stored for
 // some part of its range (only that part is copied), and when the source has compacted away what comes after the checkpoint.
 //
+// Splits and merges replay nothing, leave nothing out and sum nothing up: every piece of a range goes on from its own
+// position, whatever the spans were that brought it there, whether they were closed or died, and whether anybody was told
+// how far they were. The sources of a merge end at one revision, exactly. One that is still copying has none to end at: its
+// copy is given up at once, so that it does not keep the others waiting, and the merged span begins that piece's copy anew.
+//
 // Once Open has returned, nothing that was opened with a smaller token can write anything in or beside the range, whatever
 // the ranges of the two are. Once Close has returned, no write of the instance can follow: if an answer is missing, the
 // fence is rewritten first, which refuses the write if it arrives later. The position that Close returns is stored.
@@ -29,7 +34,10 @@
 //   - Others may write to the destination's range, but what they write stays until the source changes the key or the
 //     range is compared again; `mirror diff` finds it.
 //   - A copy shows the destination's readers a mixture until it ends. Changes made between the old checkpoint and the revision
-//     of a new copy appear as their sum.
+//     of a new copy appear as their sum, as do changes made while a copy that is given up is under way. The rest of a range
+//     waits while a piece of it is copied.
+//   - A span that has no position and was not made from others trusts nothing that it finds: it may be of a keyspace that
+//     had the same name. It is compared in full.
 //   - Within one source transaction that puts and deletes the same key, only the last state is written.
 //   - With leases=copy, keys end at the destination if no dispatcher renews their leases for a TTL. A span that ever had a
 //     leased key is compared in full whenever it is opened.
@@ -51,13 +59,15 @@
 // The segments never overlap, once everything that is opening has opened. Every data transaction compares the revision of the
 // own fence key. A newer owner puts its own segment first and then takes over what it finds: cut down to what is outside
 // its range, or deleted. The pieces come along with their checkpoints, so that a merged span replays from the lowest and
-// leaves out, for each piece, what that has already.
+// leaves out, for each piece, what that has already. Spans that open at the same time in one process read the segments
+// together.
 //
 // A directory (dest=file:DIR) has DIR/<span>-<token>.jsonl for every opening, one line for a change, and the segments in
 // one hidden file that is replaced by a rename under a lock. A transaction is complete with the line that has txn_end;
-// what follows the last one after a crash is cut off by the next owner. A copy is one transaction. If it replaces
-// earlier lines, it begins with {"op":"reset"}: keys from key up to value are gone unless they follow. All nodes must see
-// the directory under one path, with working locks.
+// what follows the last one after a crash is cut off by the next owner. The copy of a piece is one transaction. If it
+// may replace earlier lines, it begins with {"op":"reset"}: keys from key up to value are gone unless they follow. The files
+// of any key, in the order of their tokens, have its changes once and in order. All nodes must see the directory under one
+// path, with working locks.
 //
 // # Quiet spans
 //

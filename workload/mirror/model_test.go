@@ -365,7 +365,7 @@ func tokenOf(t testing.TB, name string) uint64 {
 
 // events gives the values of every key in order, "-" for a delete, and the revisions at which each written value came
 // into each letter.
-func events(t *testing.T, c *clientv3.Client, head int64) (map[string][]string, map[string][]int64) {
+func events(t testing.TB, c *clientv3.Client, head int64) (map[string][]string, map[string][]int64) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
