@@ -49,9 +49,19 @@ func FromOperator(o *controlv1.Operator) Operator {
 		Stage: o.GetStage(), Outcome: o.GetOutcome(), By: Text(o.GetBy()), Reason: Text(o.GetReason()),
 		Created: moment(o.GetCreated()), FinishedAt: moment(o.GetFinishedAt()), Error: Text(o.GetError()), Results: some(o.GetResults()),
 		Steps: each(o.GetSteps(), func(s *controlv1.Operator_Step) Step {
-			return Step{Stage: s.GetStage(), At: moment(s.GetAt()), Node: Text(s.GetNode())}
+			return Step{
+				Stage: s.GetStage(), At: moment(s.GetAt()), Node: Text(s.GetNode()), Span: Text(s.GetSpan()), DurationMS: s.DurationMs,
+			}
 		}),
+		Cause: cause(o.GetCause()),
 	}
+}
+
+func cause(c *controlv1.Operator_Cause) *Cause {
+	if c == nil {
+		return nil
+	}
+	return &Cause{By: Text(c.GetBy()), Reason: Text(c.GetReason()), RequestID: Text(c.GetRequestId()), Operator: Text(c.GetOperator())}
 }
 
 // FromOperators gives the shapes of operators, the oldest first.
@@ -61,6 +71,13 @@ func FromOperators(in []*controlv1.Operator) []Operator {
 		return cmp.Or(cmp.Compare(timeText(a.Created), timeText(b.Created)), compareIDs(string(a.ID), string(b.ID)),
 			cmp.Compare(a.Keyspace, b.Keyspace), slices.Compare(a.Spans, b.Spans))
 	})
+	return out
+}
+
+// FromHistory gives the shapes of operators that are over, in the order in which they ended.
+func FromHistory(in []*controlv1.Operator) []Operator {
+	out := FromOperators(in)
+	slices.SortStableFunc(out, func(a, b Operator) int { return cmp.Compare(timeText(a.FinishedAt), timeText(b.FinishedAt)) })
 	return out
 }
 

@@ -1,7 +1,6 @@
 package output
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -44,65 +43,6 @@ func (p Printer) Spans(in []Span) error { return list(p, "spans", in, spanColumn
 
 // Span prints one span.
 func (p Printer) Span(s Span) error { return object(p, s, spanColumns) }
-
-var operatorColumns = []column[Operator]{
-	{head: "OPERATOR", cell: func(o Operator) string { return string(o.ID) }},
-	{head: "TYPE", cell: func(o Operator) string { return o.Type }},
-	{head: "KEYSPACE", cell: func(o Operator) string { return o.Keyspace }},
-	{head: "SPANS", cell: func(o Operator) string { return strings.Join(o.Spans, " ") }},
-	{head: "FROM", cell: func(o Operator) string { return string(o.From) }},
-	{head: "TO", cell: func(o Operator) string { return string(o.To) }},
-	{head: "AT", wide: true, cell: func(o Operator) string { return strings.Join(each(o.At, Key.String), " ") }},
-	{head: "STAGE", cell: func(o Operator) string { return o.Stage }},
-	{head: "OUTCOME", cell: func(o Operator) string { return o.Outcome }},
-	{head: "BY", cell: func(o Operator) string { return string(o.By) }},
-	{head: "REASON", wide: true, cell: func(o Operator) string { return string(o.Reason) }},
-	{head: "CREATED", cell: func(o Operator) string { return clock(o.Created) }},
-	{head: "TOOK", cell: func(o Operator) string { return took(o.Created, o.FinishedAt) }},
-	{head: "REQUEST", wide: true, cell: func(o Operator) string { return string(o.RequestID) }},
-	{head: "RESULTS", wide: true, cell: func(o Operator) string { return strings.Join(o.Results, " ") }},
-	{head: "STEPS", wide: true, cell: steps},
-	{head: "ERROR", cell: func(o Operator) string { return string(o.Error) }},
-}
-
-// steps is the way of an operator with the time from its acceptance.
-func steps(o Operator) string {
-	return strings.Join(each(o.Steps, func(s Step) string {
-		text := s.Stage
-		if d := took(o.Created, s.At); d != "" {
-			text += "+" + d
-		}
-		if s.Node != "" {
-			text += "@" + string(s.Node)
-		}
-		return text
-	}), " ")
-}
-
-// Operators prints a list of operators.
-func (p Printer) Operators(in []Operator) error { return list(p, "operators", in, operatorColumns) }
-
-// Operator prints one operator.
-func (p Printer) Operator(o Operator) error { return object(p, o, operatorColumns) }
-
-// OperatorLine prints one line, for a watch.
-func (p Printer) OperatorLine(o Operator) error {
-	if p.Format == JSON {
-		return p.json(o)
-	}
-	_, err := fmt.Fprintln(p.Out, OperatorText(o))
-	return err
-}
-
-// OperatorText says in one line how an operator stands.
-func OperatorText(o Operator) string {
-	words := []string{string(o.ID), o.Type, o.Keyspace, strings.Join(o.Spans, ",")}
-	if o.From != "" || o.To != "" {
-		words = append(words, string(cmp.Or(o.From, "-")+"→"+cmp.Or(o.To, "-")))
-	}
-	words = append(words, cmp.Or(o.Outcome, o.Stage), took(o.Created, o.FinishedAt), string(o.Error))
-	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), " ")
-}
 
 var nodeColumns = []column[Node]{
 	{head: "NODE", cell: func(n Node) string { return n.Name }},

@@ -57,6 +57,8 @@ type Operator struct {
 	Error      Text     `json:"error"`
 	Results    []string `json:"results"`
 	Steps      []Step   `json:"steps"`
+	// Cause is what ended it before it was done, null if nothing did.
+	Cause *Cause `json:"cause"`
 }
 
 // Step is the moment at which an operator reached a stage.
@@ -64,6 +66,18 @@ type Step struct {
 	Stage string `json:"stage"`
 	At    *Time  `json:"at"`
 	Node  Text   `json:"node"`
+	// Span is null where all spans of the operator reached it together.
+	Span Text `json:"span"`
+	// DurationMS is how long it lasted or, of the stage that an operator in flight is in, has lasted; null for the end.
+	DurationMS *int64 `json:"duration_ms"`
+}
+
+// Cause is what ended an operator early: a cancel, or an operator that took its place.
+type Cause struct {
+	By        Text `json:"by"`
+	Reason    Text `json:"reason"`
+	RequestID Text `json:"request_id"`
+	Operator  Text `json:"operator"`
 }
 
 // Node is one of nodes[].
