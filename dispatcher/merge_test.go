@@ -298,3 +298,33 @@ func TestSessionLostAmidMerge(t *testing.T) {
 		})
 	}
 }
+
+// A source that fails by itself gets to no common position any more. It is closed where it is.
+func TestMergeOfABrokenSource(t *testing.T) {
+	for _, in := range []string{"hold", "close"} {
+		t.Run(in, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newMerging(t, canCloseAt)
+				m.p.sink.set(func() {
+					errs := map[string]map[string]error{"hold": m.p.sink.holdErr, "close": m.p.sink.closeErr}[in]
+					errs["b"] = errors.New("not now")
+				})
+				m.ask()
+				time.Sleep(time.Minute)
+				tries := len(m.p.sink.trace("b"))
+				m.p.sink.reporter("b").Fail(errors.New("sink is gone"))
+				time.Sleep(15 * time.Second) // the next try was decided on before
+				m.p.sink.set(func() { clear(m.p.sink.closeErr) })
+				low := uint64(20)
+				if in == "hold" {
+					low = 10
+				}
+				m.merged(low)
+				trace := m.p.sink.trace("b")
+				if len(trace) < tries+2 || trace[len(trace)-1] != "closed" || trace[len(trace)-2] != "close" {
+					t.Errorf("b: %v", trace)
+				}
+			})
+		})
+	}
+}

@@ -11,17 +11,17 @@ import (
 	"github.com/spanward/spanward/span"
 )
 
-// says is what the leader has not been told yet. It holds one entry for each span, so a slow or absent leader costs
-// no memory; what it misses in between is in etcd.
+// says is what the leader has not been told yet. It holds one entry for each span, and one answer for each operator that
+// one was about, so a slow or absent leader costs no memory; what it misses in between is in etcd.
 type says struct {
 	// revision up to which the session knows its own records: all it has written up to there is in the actors.
 	revision int64
 	// told is the revision that the leader knows everything of.
 	dirty   map[operator.Ref]struct{}
 	gone    map[operator.Ref]struct{}
-	results map[operator.Ref]*sessionv1.StageResult
+	results map[asked]*sessionv1.StageResult
 	// order is that of the results.
-	order []operator.Ref
+	order []asked
 	// unsure are the results of the last report: if the stream breaks now it may not have arrived.
 	unsure []*sessionv1.StageResult
 	// urgent: more has changed than a checkpoint, or the session was renewed.
@@ -30,6 +30,12 @@ type says struct {
 	last time.Time
 	// reader waits for the next report.
 	reader *pull
+}
+
+// asked is what an answer is about: an operator on a span, "" for a placement.
+type asked struct {
+	ref      operator.Ref
+	operator string
 }
 
 // pull asks for one report, when there is something to say.
@@ -43,7 +49,7 @@ type pull struct {
 func newSays(revision int64) says {
 	return says{
 		revision: revision, dirty: map[operator.Ref]struct{}{}, gone: map[operator.Ref]struct{}{},
-		results: map[operator.Ref]*sessionv1.StageResult{},
+		results: map[asked]*sessionv1.StageResult{},
 	}
 }
 
@@ -64,12 +70,14 @@ func (s *says) ended(r operator.Ref) {
 	s.urgent = true
 }
 
-// result keeps the newest answer to an ask for a span.
+// result keeps the newest answer about an operator on a span. An operator that was cancelled and the opening that follows
+// are two, so that the one does not cover up the other.
 func (s *says) result(r operator.Ref, say operator.Say) {
-	if _, ok := s.results[r]; !ok {
-		s.order = append(s.order, r)
+	about := asked{r, say.Operator}
+	if _, ok := s.results[about]; !ok {
+		s.order = append(s.order, about)
 	}
-	s.results[r] = &sessionv1.StageResult{
+	s.results[about] = &sessionv1.StageResult{
 		Keyspace: r.Keyspace, Span: string(r.ID), Operator: say.Operator,
 		Result: sessionv1.StageResult_Result(say.Result), Error: say.Err, Holder: say.Holder,
 	}
@@ -125,10 +133,10 @@ func (l *loop) full() *sessionv1.Report {
 // again queues what the last stream may not have delivered, where nothing newer is there to be said.
 func (s *says) again() {
 	for _, r := range s.unsure {
-		ref := operator.Ref{Keyspace: r.GetKeyspace(), ID: span.ID(r.GetSpan())}
-		if _, ok := s.results[ref]; !ok {
-			s.results[ref] = r
-			s.order = append(s.order, ref)
+		about := asked{operator.Ref{Keyspace: r.GetKeyspace(), ID: span.ID(r.GetSpan())}, r.GetOperator()}
+		if _, ok := s.results[about]; !ok {
+			s.results[about] = r
+			s.order = append(s.order, about)
 		}
 	}
 	s.unsure = nil

@@ -257,3 +257,15 @@ func (s *sink) when(what string) time.Time {
 	}
 	return time.Time{}
 }
+
+// taskOf is the newest task of a span.
+func (s *sink) taskOf(id string) (t dispatcher.Task) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, task := range s.tasks {
+		if string(task.Span) == id {
+			t = task
+		}
+	}
+	return t
+}

@@ -1,6 +1,7 @@
 package dispatcher_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -19,7 +20,8 @@ func leaseOf(id int64) clientv3.LeaseID { return clientv3.LeaseID(id) }
 // nodeRecords are all values that a node key has had, newest last.
 func (w *world) nodeRecords(name string, since int64) (out []record.Node) {
 	w.t.Helper()
-	ctx := w.t.Context()
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
+	defer cancel()
 	for r := range w.etcd.Client().Watch(ctx, w.layout.Node(name), clientv3.WithRev(since)) {
 		for _, ev := range r.Events {
 			if ev.Type == clientv3.EventTypeDelete {
@@ -32,6 +34,7 @@ func (w *world) nodeRecords(name string, since int64) (out []record.Node) {
 			out = append(out, n)
 		}
 	}
+	w.t.Fatalf("the key of %s does not go", name)
 	return out
 }
 

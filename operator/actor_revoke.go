@@ -116,6 +116,7 @@ func (a Actor) openAgain(env Env) (Actor, []Effect) {
 	if a.Doomed {
 		return a.giveClaimUp(env)
 	}
+	a.Why = "" // of the instance that was cut off
 	a.Phase, a.Token = Opening, Token(env.Generation, a.Claim.Mod)
 	return a, []Effect{Open{a.Token, a.From}}
 }

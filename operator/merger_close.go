@@ -77,6 +77,10 @@ func (m Merger) holdFailed(env Env, n int) (Merger, []Effect) {
 		return m.heldLate(env, n)
 	case m.Phase != MergeHolding:
 		return m, nil
+	case m.Members[n].Why != "":
+		// It has failed by itself and gets nowhere any more.
+		*s = Seat{Held: true}
+		return m.allHeld(env)
 	}
 	s.Tries++
 	return m, []Effect{On{n, Hold{Try: s.Tries}}}
@@ -106,7 +110,7 @@ func (m Merger) allHeld(env Env) (Merger, []Effect) {
 }
 
 func (m Merger) closing(n int) Effect {
-	if m.Exact && n != m.removed() {
+	if m.Exact && n != m.removed() && m.Members[n].Why == "" {
 		return CloseAt{At: m.To, Try: m.Seats[n].Tries}
 	}
 	return Close{Try: m.Seats[n].Tries}
