@@ -2,6 +2,7 @@ package maintainer
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	sessionv1 "github.com/spanward/spanward/api/session/v1"
@@ -130,9 +131,12 @@ func (l *loop) schedulerWant(w want) scheduler.Want {
 	ks := l.state.Keyspace(w.span.Keyspace)
 	out := scheduler.Want{Ref: w.span.Ref, Workload: ks.Workload, Only: w.only, Prefer: l.hold.prefers(w.span)}
 	if k := l.works[w.span.Ref]; k != nil {
-		out.Avoid = k.failedOn
+		if k.failures > 0 {
+			out.Avoid = slices.Clone(k.failedAt)
+		}
+		out.Avoid = append(out.Avoid, k.failedOn)
 		if k.ask != nil {
-			out.Avoid = k.ask.node
+			out.Avoid = append(out.Avoid, k.ask.node)
 		}
 	}
 	return out

@@ -2,6 +2,7 @@ package maintainer
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -154,7 +155,7 @@ func (l *loop) openFailed(r operator.Ref, st *stream, text string) {
 
 // failedOpening: broken is the token of an instance that could not go on, 0 if there was none.
 func (l *loop) failedOpening(r operator.Ref, w *work, node string, broken uint64, text string) {
-	w.failures++
+	w.noteFailure(node)
 	text = cmp.Or(text, "no reason was given")
 	w.failedOn, w.holdFor, w.broken = node, operator.Identity{}, broken
 	w.retryAt = time.Now().Add(jitter(backoff(l.m.cfg.OpenRetry, l.m.cfg.MaxOpenRetry, w.failures-1)))
@@ -165,6 +166,19 @@ func (l *loop) failedOpening(r operator.Ref, w *work, node string, broken uint64
 		l.known.complain(problem{kind: "failing", keyspace: r.Keyspace, span: string(r.ID), node: node, message: text})
 	}
 	l.dirty.push(r)
+}
+
+// maxFailedAt bounds the nodes that a span avoids.
+const maxFailedAt = 16
+
+// noteFailure counts a failure, and puts the node behind all that have failed before.
+func (w *work) noteFailure(node string) {
+	if w.failures == 0 {
+		w.failedAt = nil
+	}
+	w.failures++
+	w.failedAt = append(slices.DeleteFunc(w.failedAt, func(n string) bool { return n == node }), node)
+	w.failedAt = w.failedAt[max(0, len(w.failedAt)-maxFailedAt):]
 }
 
 // aborted: an opening was given up because its node was asked to, or stops.

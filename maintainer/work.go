@@ -20,7 +20,9 @@ type work struct {
 	acting *operator.Claim
 	// failures of openings in a row; failedOn is the node of the last one, or the one that gave the span up.
 	failures int
+	// failedAt are all nodes that have failed since it ran, the last one last.
 	failedOn string
+	failedAt []string
 	// broken is the token of an instance that could not go on, as long as the record may still show it.
 	broken uint64
 	// retryAt is when the span may be opened again; it does not hold once the session in holdFor is gone.

@@ -17,8 +17,9 @@ type Want struct {
 	Only string
 	// Prefer is the node that takes the span if it is eligible: where it ran last before everything vanished.
 	Prefer string
-	// Avoid is a node that failed to run the span; it gets it again only if no other can take it.
-	Avoid string
+	// Avoid are nodes that failed to run the span, the last one last. They get it again only if no other can take it, the
+	// first one first: two that fail must not pass it to and fro while the others are left out.
+	Avoid []string
 }
 
 // Node is a node as it will be once everything in flight is done.
@@ -106,16 +107,18 @@ func (p *placer) pick(w Want) (*slot, Unplaced) {
 		return p.take(s), Unplaced{}
 	}
 	h := p.heap(w.Workload)
-	var second *slot
-	if top := h.top(); top != nil && top.Name == w.Avoid {
-		second = heap.Pop(h).(*slot)
+	var avoided []*slot
+	for top := h.top(); top != nil && slices.Contains(w.Avoid, top.Name); top = h.top() {
+		avoided = append(avoided, heap.Pop(h).(*slot))
 	}
 	best := h.top()
-	if second != nil {
-		heap.Push(h, second)
-		if best == nil {
-			best = second
-		}
+	for _, s := range avoided {
+		heap.Push(h, s)
+	}
+	if best == nil && len(avoided) > 0 {
+		best = slices.MinFunc(avoided, func(a, b *slot) int {
+			return cmp.Compare(slices.Index(w.Avoid, a.Name), slices.Index(w.Avoid, b.Name))
+		})
 	}
 	if best == nil {
 		return nil, p.nobody(w)

@@ -101,7 +101,7 @@ func TestPlaceAvoidsTheNodeThatFailed(t *testing.T) {
 	ns := nodes(2)
 	ns[1].Spans = 100 // far more loaded, and still better than the one that fails
 	ws := wants(1)
-	ws[0].Avoid = "n0"
+	ws[0].Avoid = []string{"n0"}
 	placed, _ := scheduler.Place(ws, ns)
 	if placed[0].Node != "n1" {
 		t.Fatalf("placed on %s", placed[0].Node)
@@ -109,6 +109,26 @@ func TestPlaceAvoidsTheNodeThatFailed(t *testing.T) {
 	placed, _ = scheduler.Place(ws, ns[:1])
 	if len(placed) != 1 {
 		t.Fatal("the only node must get it again")
+	}
+}
+
+// Two nodes that fail do not pass a span to and fro while a third one, which carries more, could run it. If all have
+// failed it goes round.
+func TestPlaceAvoidsAllThatFailed(t *testing.T) {
+	ns := nodes(3)
+	ns[2].Spans = 100
+	ws := wants(1)
+	for _, tc := range []struct {
+		avoid []string
+		want  string
+	}{
+		{[]string{"n0", "n1"}, "n2"}, {[]string{"n1", "n0"}, "n2"},
+		{[]string{"n0", "n1", "n2"}, "n0"}, {[]string{"n2", "n1", "n0"}, "n2"}, {[]string{"gone", "n0"}, "n1"},
+	} {
+		ws[0].Avoid = tc.avoid
+		if placed, _ := scheduler.Place(ws, ns); placed[0].Node != tc.want {
+			t.Errorf("avoiding %v: placed on %s, want %s", tc.avoid, placed[0].Node, tc.want)
+		}
 	}
 }
 
@@ -130,7 +150,7 @@ func TestPlaceProperties(t *testing.T) {
 		ws := wants(rapid.IntRange(0, 30).Draw(t, "spans"))
 		for i := range ws {
 			ws[i].Workload = rapid.SampledFrom([]string{"gate", "mirror"}).Draw(t, "workload")
-			ws[i].Avoid = rapid.SampledFrom([]string{"", "n1", "n2"}).Draw(t, "avoid")
+			ws[i].Avoid = rapid.SliceOfN(rapid.SampledFrom([]string{"n1", "n2", "n3"}), 0, 3).Draw(t, "avoid")
 			ws[i].Prefer = rapid.SampledFrom([]string{"", "", "n3"}).Draw(t, "prefer")
 		}
 		placed, left := scheduler.Place(ws, ns)
