@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spanward/spanward/dispatcher"
@@ -20,8 +21,8 @@ type sink struct {
 	// opened counts instances by span; broken is the first violation.
 	opened map[span.ID]int
 	broken error
-	// failures is how many openings are still to fail.
-	failures int
+	// failures is how many openings are still to fail, hangs how many are still to hang until they are given up.
+	failures, hangs int
 }
 
 // fence is the highest token that has opened a range of a keyspace.
@@ -41,18 +42,31 @@ type workload struct {
 	dead chan struct{}
 	// openFor and closeFor are how long opening and closing take.
 	openFor, closeFor time.Duration
+	// hangOpen and hangClose make calls that begin from now on hang, whatever their context says, for as long as the
+	// process lives.
+	hangOpen, hangClose atomic.Bool
 }
 
 func (w *workload) Open(ctx context.Context, t dispatcher.Task, r dispatcher.Reporter) (dispatcher.Instance, error) {
 	if err := pause(ctx, w.dead, w.openFor); err != nil {
 		return nil, err
 	}
+	if w.hangOpen.Load() {
+		<-w.dead
+		return nil, errDead
+	}
+	if w.s.hang() {
+		return nil, pause(ctx, w.dead, time.Hour)
+	}
 	in := &instance{w: w, t: t, stop: make(chan struct{}), ended: make(chan struct{}), from: t.From.At, r: r}
 	if err := w.s.open(in); err != nil {
 		return nil, err
 	}
 	go in.run()
-	return in, nil
+	if w.name == "d3" {
+		return in, nil
+	}
+	return &exact{in}, nil
 }
 
 // open fences the sink with the instance's token: nothing with a smaller one gets through afterwards.
@@ -86,6 +100,13 @@ func (s *sink) fail(format string, args ...any) {
 	}
 }
 
+// misplaced notes a closing at a position that the instance was beyond when it was held.
+func (s *sink) misplaced(in *instance, at dispatcher.Position) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail("%s closes %s at %d, which is beyond it", in.w.name, in.t.Span, at.At)
+}
+
 func (s *sink) end(in *instance) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,6 +128,22 @@ func (s *sink) failNext(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failures = n
+}
+
+func (s *sink) hangNext(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hangs = n
+}
+
+func (s *sink) hang() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.hangs == 0 {
+		return false
+	}
+	s.hangs--
+	return true
 }
 
 func (s *sink) err() error {
@@ -159,6 +196,10 @@ func (in *instance) run() {
 }
 
 func (in *instance) Close(ctx context.Context) (dispatcher.Position, error) {
+	if in.w.hangClose.Load() {
+		<-in.w.dead
+		return dispatcher.Position{}, errDead
+	}
 	if err := pause(ctx, in.w.dead, in.w.closeFor); err != nil && !errors.Is(err, errDead) {
 		return dispatcher.Position{}, err // of a dead process nobody hears
 	}
@@ -172,6 +213,36 @@ func (in *instance) Abort() {
 	in.once.Do(func() { close(in.stop) })
 	<-in.ended
 	in.w.s.end(in)
+}
+
+// exact is an instance that can close at a position that others agree on. Those of one node cannot, as some workloads.
+type exact struct{ *instance }
+
+// Hold stops the progress.
+func (in *exact) Hold(ctx context.Context) (dispatcher.Position, error) {
+	if err := pause(ctx, in.w.dead, in.w.closeFor); err != nil && !errors.Is(err, errDead) {
+		return dispatcher.Position{}, err
+	}
+	in.once.Do(func() { close(in.stop) })
+	<-in.ended
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return dispatcher.At(in.from), nil
+}
+
+// CloseAt makes the progress that is missing, and closes.
+func (in *exact) CloseAt(ctx context.Context, at dispatcher.Position) (dispatcher.Position, error) {
+	if err := pause(ctx, in.w.dead, in.w.closeFor); err != nil && !errors.Is(err, errDead) {
+		return dispatcher.Position{}, err
+	}
+	in.Abort()
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if at.At < in.from {
+		in.w.s.misplaced(in.instance, at)
+	}
+	in.from = at.At
+	return at, nil
 }
 
 var errDead = errors.New("the process is dead")
