@@ -115,38 +115,45 @@ func (l *loop) groupOf(members []member) *group {
 // askRevoke goes to whoever holds the claims that it is about: a group, or the one span that is claimed. The others are
 // told to it, since the operator ends on all its spans at once.
 func (l *loop) askRevoke(ctx context.Context, term int64, ask *sessionv1.Ask, members []member) {
-	ev := operator.AskRevoke{Operator: ask.GetOperator(), Term: term, Of: members[0].span.ID}
-	var err error
-	if ev.Cause, err = record.DecodeCause(ask.GetCause()); err != nil {
-		l.refuse(refOf(ask, 0), ask, operator.ResultRefused, fmt.Sprintf("the cause in the ask: %v", err))
+	ev, err := revokeOf(ask)
+	if err != nil {
+		l.refuse(members[0].span.Ref, ask, operator.ResultRefused, err.Error())
 		return
 	}
-	if ask.GetAction() == sessionv1.Ask_ACTION_SUPERSEDE {
-		i, err := record.DecodeIntent(ask.GetSuccessor())
-		if err != nil {
-			l.refuse(refOf(ask, 0), ask, operator.ResultRefused, fmt.Sprintf("the successor in the ask: %v", err))
-			return
-		}
-		ev.Successor = &i
-	}
+	ev.Term, ev.Of = term, members[0].span.ID
 	var holder *entry
 	for _, m := range members {
 		ev.Members = append(ev.Members, m.span)
-		e := l.entries[m.span.Ref]
-		switch {
-		case m.claim == 0:
-		case e == nil || e.actor.Claim.Mod != m.claim:
+		if m.claim == 0 {
+			continue
+		}
+		holder = l.entries[m.span.Ref]
+		if holder == nil || holder.actor.Claim.Mod != m.claim {
 			l.refuse(m.span.Ref, ask, operator.ResultRefused, "no such claim")
 			return
-		default:
-			holder = e
 		}
 	}
 	if holder == nil {
-		l.refuse(refOf(ask, 0), ask, operator.ResultRefused, "no claim was named")
+		l.refuse(members[0].span.Ref, ask, operator.ResultRefused, "no claim was named")
 		return
 	}
 	l.feed(ctx, holder, input{event: ev})
+}
+
+func revokeOf(ask *sessionv1.Ask) (ev operator.AskRevoke, err error) {
+	ev.Operator = ask.GetOperator()
+	if ev.Cause, err = record.DecodeCause(ask.GetCause()); err != nil {
+		return ev, fmt.Errorf("the cause in the ask: %w", err)
+	}
+	if ask.GetAction() != sessionv1.Ask_ACTION_SUPERSEDE {
+		return ev, nil
+	}
+	i, err := record.DecodeIntent(ask.GetSuccessor())
+	if err != nil {
+		return ev, fmt.Errorf("the successor in the ask: %w", err)
+	}
+	ev.Successor = &i
+	return ev, nil
 }
 
 // membersOf reads the spans of an ask. An abort needs no record: it is about a claim.

@@ -43,7 +43,7 @@ const (
 	// closeTry bounds one call of Instance.Close or CloserAt.Hold; another one follows. closeAtTry bounds one of
 	// CloserAt.CloseAt, which may have a way to go until it reaches its position; nothing of that way is lost by a timeout.
 	closeTry   = time.Minute
-	closeAtTry = 5 * time.Minute
+	closeAtTry = 2 * time.Minute
 	// closePause is the wait before the second try to close; it doubles up to maxClosePause.
 	closePause    = 50 * time.Millisecond
 	maxClosePause = 10 * time.Second

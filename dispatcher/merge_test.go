@@ -166,6 +166,16 @@ func TestMergeRefused(t *testing.T) {
 		for n, id := range sources {
 			m.spans[n] = m.record(id)
 		}
+		older, before := m.term, len(m.leader.node("n1").results)
+		m.lead()
+		m.eventually("the stream is back", func() bool { return m.leader.node("n1").fulls == 2 })
+		ask := m.askTogether(sessionv1.Ask_ACTION_CLOSE, m.spans...)
+		m.leader.send("n1", &sessionv1.DispatchResponse{Term: older, Asks: []*sessionv1.Ask{ask}})
+		m.eventually("refused by its term", func() bool {
+			got := m.leader.node("n1").results
+			return len(got) > before && got[len(got)-1].GetResult() == refused
+		})
+		m.traces()
 		m.ask()
 		m.merged(30)
 	})

@@ -381,6 +381,31 @@ func TestCancelOfAMergeWithASourceThatDoesNotRun(t *testing.T) {
 	})
 }
 
+// A merge is cancelled while one of its sources is only being gathered: that opening is given up, and both are rid of it.
+func TestCancelOfAGathering(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p := w.ready("n1")
+		w.tile("a", "b")
+		b := w.open("n1", "b")
+		spans := w.acceptAll(mergeOf("9-m", "a", "b"), "a", "b")
+		p.sink.hold(p.sink.holdOpen, "a")
+		w.leader.ask("n1", sessionv1.Ask_ACTION_OPEN, spans[0])
+		w.eventually("opening", func() bool { return len(p.sink.trace("a")) == 1 })
+		w.cancel(spans[1], spans[0]) // only the second one is claimed
+		w.eventually("told", func() bool { return w.wasRevoked("a") })
+		w.ended("9-m", byUser)
+		if s := w.record("a"); !s.Owner.Nobody() || s.Intent != nil || w.claim("a") != nil {
+			t.Errorf("a: %+v, claim %v", s, w.claim("a"))
+		}
+		if s := w.record("b"); s.Owner != b.Owner || s.Intent != nil {
+			t.Errorf("b: %+v", s)
+		}
+		equal(t, "a", []string{"open", "gave up"}, p.sink.trace("a"))
+		equal(t, "b", []string{"open", "opened"}, p.sink.trace("b"))
+	})
+}
+
 // A clean stop while a cancelled closing is being cut off: nothing opens again, the span is handed back without its operator.
 func TestStopAmidCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -172,3 +172,67 @@ func TestStopAmidSplit(t *testing.T) {
 		}
 	})
 }
+
+// What the leader knows to be durable counts, also where the workload does not know its own position.
+func TestSplitFromWhatTheLeaderKnows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p := w.ready("n1")
+		w.tile("a")
+		w.open("n1", "a")
+		s := w.acceptSplit("a", 2)
+		ask, at := askFor(sessionv1.Ask_ACTION_CLOSE, s), uint64(99)
+		ask.Members[0].Checkpoint = &at
+		w.sendAsk("n1", ask)
+		for _, c := range w.swapped("n1", []span.ID{"a"}, childrenOf(s)) {
+			if c.Checkpoint != record.At(99) || p.sink.taskOf(string(c.ID)).From != record.At(99) {
+				t.Errorf("child %+v, task %+v", c, p.sink.taskOf(string(c.ID)))
+			}
+		}
+	})
+}
+
+// The session is lost while the span is closed for a split, or just as the swap lands: nothing is left half done, and the
+// next session finds either the parent with its operator or the children.
+func TestSessionLostAmidSplit(t *testing.T) {
+	for _, in := range []string{"close", "swap"} {
+		t.Run(in, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				p := w.ready("n1")
+				w.tile("a")
+				w.open("n1", "a")
+				release := p.sink.hold(p.sink.holdClose, "a")
+				s := w.acceptSplit("a", 3)
+				w.closing(p, s)
+				before := w.session("n1")
+				if in == "swap" {
+					loseNext(p)
+					release()
+					w.eventually("swapped", func() bool { return w.record("a").Mod == 0 })
+				}
+				if _, err := w.etcd.Client().Delete(t.Context(), w.layout.Node("n1")); err != nil {
+					t.Fatal(err)
+				}
+				w.eventually("a new session", func() bool { s := w.session("n1"); return s != 0 && s != before })
+				if n := p.sink.running(); n != 0 {
+					t.Errorf("%d instances run", n)
+				}
+				left := []span.ID{"a"}
+				if in == "swap" {
+					left = childrenOf(s)
+				} else if got := w.record("a"); got.Mod != s.Mod {
+					t.Errorf("record %+v", got)
+				}
+				w.eventually("reported", func() bool { return w.leader.node("n1").session == w.session("n1") })
+				for _, id := range left {
+					if c := w.claim(id); c != nil || w.record(id).Mod == 0 {
+						t.Errorf("%s: claim %v, record %+v", id, c, w.record(id))
+					}
+					w.leader.ask("n1", sessionv1.Ask_ACTION_OPEN, w.record(id))
+					w.eventually(string(id)+" runs", func() bool { return w.record(id).Owner.Session == w.session("n1") })
+				}
+			})
+		})
+	}
+}

@@ -84,6 +84,7 @@ type CloserAt interface {
 	// Hold stops the taking in of new work and returns the lowest position at which the instance can still be closed.
 	// Work that was begun goes on. It is followed by CloseAt, Close or Abort, and may be called again after an error.
 	Hold(ctx context.Context) (Position, error)
-	// CloseAt is Close once the position has reached at exactly, which is not below what Hold has returned.
+	// CloseAt is Close once the position has reached at exactly, which is not below what Hold has returned. A try may end
+	// before that; the way there goes on, and another one follows.
 	CloseAt(ctx context.Context, at Position) (Position, error)
 }
