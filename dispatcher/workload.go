@@ -82,7 +82,8 @@ type Status struct {
 // of their positions, and the others' work since then is done again.
 type CloserAt interface {
 	// Hold stops the taking in of new work and returns the lowest position at which the instance can still be closed.
-	// Work that was begun goes on. It is followed by CloseAt, Close or Abort, and may be called again after an error.
+	// Work that was begun goes on. Unknown means that there is none to choose, and that it closes where it is. Hold is
+	// followed by CloseAt, Close or Abort, and may be called again after an error.
 	Hold(ctx context.Context) (Position, error)
 	// CloseAt is Close once the position has reached at exactly, which is not below what Hold has returned. A try may end
 	// before that; the way there goes on, and another one follows.

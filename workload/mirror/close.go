@@ -21,8 +21,8 @@ func (in *instance) Close(ctx context.Context) (dispatcher.Position, error) {
 // the range was put together from.
 //
 // While something of the range is still to be copied, no revision is a common end, and waiting for one would take as
-// long as the copy. So the copy is given up at once, and what is returned is where the span was before it: unknown if it
-// never ran. What had been brought to a position keeps it, and the next owner copies the rest.
+// long as the copy. So the copy is given up at once, and the answer is that there is no position to choose. What had been
+// brought to a position keeps it, and the next owner copies the rest.
 func (in *instance) Hold(context.Context) (dispatcher.Position, error) {
 	select {
 	case <-in.aborted:
@@ -33,7 +33,7 @@ func (in *instance) Hold(context.Context) (dispatcher.Position, error) {
 		return in.checkpoint().Max(position(rev)), nil
 	}
 	in.stop()
-	return in.checkpoint(), nil
+	return dispatcher.Position{}, nil
 }
 
 // CloseAt is Close once the position has reached at. If it is beyond already, or was copying and has no position to
