@@ -346,6 +346,51 @@ var cases = []struct {
 		},
 	},
 	{
+		"an operator that is back after it was forgotten", NoLoss + ": in flight again", nil,
+		func(w *world) *tx { return w.accept(record.KindMove, "a") },
+		func(w *world, x *tx) {
+			w.apply(x)
+			w.apply(w.endAll(record.OutcomeCancelled, "a"))
+			w.apply(w.trim())
+		},
+	},
+	{
+		"history trimmed while nobody leads", Fencing + ": while nobody led",
+		func(w *world) {
+			w.apply(w.accept(record.KindMove, "a"))
+			w.apply(w.endAll(record.OutcomeCancelled, "a"))
+		},
+		func(w *world) *tx { return w.trim() },
+		func(w *world, x *tx) { w.apply(newTx().del(w.layout.Leader())) },
+	},
+	{
+		"a history that changes", NoLoss + ": put twice",
+		func(w *world) {
+			w.apply(w.accept(record.KindMove, "a"))
+			w.apply(w.endAll(record.OutcomeCancelled, "a"))
+		},
+		func(w *world) *tx { return w.trim() },
+		func(w *world, x *tx) {
+			for k := range x.dels {
+				h, _ := record.DecodeHistory(w.store[k].Value)
+				h.Outcome = record.OutcomeDone
+				x.forget(k)
+				x.put(k, record.EncodeHistory(h))
+			}
+		},
+	},
+	{
+		"one cancel, two operators", AtMostOnce,
+		func(w *world) {
+			for _, id := range []span.ID{"a", "b"} {
+				w.apply(w.accept(record.KindMove, id))
+			}
+			w.apply(w.endedBy("cancel", "a"))
+		},
+		func(w *world) *tx { return w.endedBy("another cancel", "b") },
+		func(w *world, x *tx) { *x = *w.endedBy("cancel", "b") },
+	},
+	{
 		"an operator that is back after its end", NoLoss + ": in flight again", nil,
 		func(w *world) *tx { return w.accept(record.KindMove, "a") },
 		func(w *world, x *tx) { w.apply(x); w.apply(w.endAll(record.OutcomeCancelled, "a")) },
@@ -624,6 +669,17 @@ func (w *world) endAll(o record.Outcome, ids ...span.ID) *tx {
 		s := w.span(id)
 		s.Intent = nil
 		x.put(w.spanKey(id), record.EncodeSpan(s))
+	}
+	return x
+}
+
+// endedBy cancels the operator of a span for a request.
+func (w *world) endedBy(request string, id span.ID) *tx {
+	x := w.endAll(record.OutcomeCancelled, id)
+	for k, v := range onlyHistories(w, x.puts) {
+		h, _ := record.DecodeHistory(v)
+		h.Cause = &record.Cause{By: record.ByUser, RequestID: request, Body: []byte(request)}
+		x.put(k, record.EncodeHistory(h))
 	}
 	return x
 }

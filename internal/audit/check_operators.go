@@ -11,7 +11,8 @@ import (
 	"github.com/spanward/spanward/span"
 )
 
-// operators: an operator is accepted under the term that its id names, stays what it is, and ends exactly once.
+// operators: an operator is accepted under the term that its id names, stays what it is, and ends exactly once. What is
+// over may be forgotten, by a leader, and never comes back.
 func (s *step) operators() {
 	for at, e := range s.spansEd {
 		if !e.judged() {
@@ -26,6 +27,8 @@ func (s *step) operators() {
 	}
 	for op, e := range s.historiesEd {
 		switch {
+		case e.after == nil && e.before != nil && s.term() == 0:
+			s.violate(Fencing, ref{keyspace: op.keyspace}, "the history of operator %s was trimmed while nobody led", op.operator)
 		case e.after == nil || !e.judged() || e.before != nil && e.before.bad:
 		case e.before != nil:
 			s.violate(NoLoss, ref{keyspace: op.keyspace}, "the history of operator %s was put twice", op.operator)

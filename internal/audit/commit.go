@@ -1,6 +1,8 @@
 package audit
 
 import (
+	"cmp"
+
 	"github.com/spanward/spanward/internal/record"
 	"github.com/spanward/spanward/span"
 )
@@ -105,10 +107,17 @@ func (s *step) commitRequests() {
 	for op, e := range s.historiesEd {
 		if e.before != nil {
 			leave = append(leave, request{op.keyspace, e.before.value.Intent.RequestID})
+			if c := e.before.value.Cause; c != nil {
+				leave = append(leave, request{op.keyspace, c.RequestID})
+			}
 		}
 		if e.after != nil {
 			i := e.after.value.Intent
 			s.hold(ref{keyspace: op.keyspace}, i.RequestID, i.Operator, i.Body)
+			if c := e.after.value.Cause; c != nil {
+				// It stands for the operator that took the place of this one or, as a cancel, for this one.
+				s.hold(ref{keyspace: op.keyspace}, c.RequestID, cmp.Or(c.Operator, i.Operator), c.Body)
+			}
 		}
 	}
 	for ks, e := range s.keyspacesEd {

@@ -31,6 +31,12 @@ var actions = map[string]action{
 		}
 		return nil
 	},
+	"trim": func(_ *rapid.T, w *world, _ span.ID) *tx {
+		if x := w.trim(); w.term() != 0 && len(x.dels) > 0 {
+			return x
+		}
+		return nil
+	},
 	"node key deleted by hand": func(t *rapid.T, w *world, _ span.ID) *tx {
 		if n := anyNode(t); w.session(n) != 0 {
 			return newTx().del(w.layout.Node(n))

@@ -392,3 +392,13 @@ func (w *world) forgetHistories(x *tx) {
 		}
 	}
 }
+
+// trim forgets the first of the operators that are over.
+func (w *world) trim() *tx {
+	for _, k := range slices.Sorted(maps.Keys(w.store)) {
+		if strings.HasPrefix(k, w.layout.AllHistory()) {
+			return newTx().del(k)
+		}
+	}
+	return newTx()
+}
