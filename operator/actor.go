@@ -98,6 +98,7 @@ type (
 	AskRelease struct{ Span Span }
 	// AskAbort is the leader's request to give a late opening up: the one that was claimed at revision Claim.
 	AskAbort struct {
+		Span     Ref
 		Operator string
 		Claim    int64
 	}
@@ -232,7 +233,7 @@ func (a Actor) Step(env Env, ev Event) (Actor, []Effect) {
 	case AskRelease:
 		return a.askRelease(env, ev)
 	case AskAbort:
-		return a.askAbort(ev)
+		return a.askAbort(env, ev)
 	case AskRevoke:
 		return a.askRevoke(env, ev)
 	case Answer:

@@ -67,7 +67,15 @@ func (a Actor) duplicate(op string, stage record.Stage) Effect {
 
 // askAbort: the claim's revision tells the opening that the leader means from every other one, also where there is no
 // operator, or where the same one opens the span a second time.
-func (a Actor) askAbort(ev AskAbort) (Actor, []Effect) {
+//
+// A claim that an idle actor has put is one for nobody: its first sending was refused, since somebody else held the span,
+// and a second one landed after that claim had vanished with its session, which leaves the record as it was.
+func (a Actor) askAbort(env Env, ev AskAbort) (Actor, []Effect) {
+	if a.Phase == Idle {
+		a.Phase, a.Span.Ref = Aborting, ev.Span
+		a.Claim = Claim{Claim: record.Claim{Operator: ev.Operator}, Mod: ev.Claim}
+		return a, []Effect{a.sendRecord(env, DropOwn(env.Layout, a.Span, a.Claim))}
+	}
 	if a.Phase != Opening || a.Claim.Mod != ev.Claim {
 		return a, []Effect{Say{Result: ResultRefused, Operator: ev.Operator, Err: "no such opening"}}
 	}

@@ -29,6 +29,31 @@ func TestLateClaimIsRefused(t *testing.T) {
 	}
 }
 
+// A claim that was refused may land again, too: once the claim that stood in its way has vanished with its session, which
+// leaves the record as it was. Nobody acts under it, and its session lives; it goes when its node is asked to give the late
+// opening up.
+func TestAClaimForNobodyIsGivenUp(t *testing.T) {
+	w := newWorld(t)
+	n1, n2 := w.start("n1"), w.start("n2")
+	r := operator.Ref{Keyspace: ks, ID: "s"}
+	w.add(r, span.Range{Start: "a", End: "b"})
+	w.next(r, "n1")
+	w.next(r, "n2")
+	late := n2.spans[r].send.Part
+	w.deliver(n1, r, false)
+	w.deliver(n2, r, false) // refused: n1 holds the span
+	w.expire(n1)
+	if res := w.apply(n2.lease, nil, late); res.Outcome != txn.Done {
+		t.Fatalf("the second copy was refused: %+v", res)
+	}
+	c := w.claim(r)
+	w.step(n2, r, operator.AskAbort{Span: r, Operator: c.Operator, Claim: c.Mod})
+	w.deliver(n2, r, false)
+	if w.claim(r) != nil || n2.spans[r] != nil {
+		t.Fatalf("the span stays claimed for nobody: %+v", w.claim(r))
+	}
+}
+
 // Every transaction that changes a span falsifies its own compares, so that a second copy is refused.
 func TestTransactionsLandOnce(t *testing.T) {
 	w := newWorld(t)
