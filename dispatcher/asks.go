@@ -80,7 +80,7 @@ func (l *loop) askOne(ctx context.Context, term int64, ask *sessionv1.Ask, in in
 	case sessionv1.Ask_ACTION_RELEASE:
 		in.event = operator.AskRelease{Span: m.span}
 	case sessionv1.Ask_ACTION_ABORT:
-		in.event = operator.AskAbort{Span: m.span.Ref, Operator: ask.GetOperator(), Claim: m.claim}
+		in.event = operator.AskAbort{Span: m.span, Operator: ask.GetOperator(), Claim: m.claim}
 	default:
 		l.refuse(m.span.Ref, ask, operator.ResultRefused, fmt.Sprintf("this dispatcher cannot do %v", ask.GetAction()))
 		return

@@ -153,7 +153,7 @@ func (l *loop) wasLate(w *work, session int64) bool {
 func (l *loop) queueAbort(m operator.Member) {
 	l.out[m.Claim.Session] = append(l.out[m.Claim.Session], &sessionv1.Ask{
 		Keyspace: m.Keyspace, Action: sessionv1.Ask_ACTION_ABORT, Operator: m.Claim.Operator,
-		Members: []*sessionv1.Ask_Member{{Span: string(m.ID), Claim: m.Claim.Mod}},
+		Members: []*sessionv1.Ask_Member{{Span: string(m.ID), ModRevision: m.Mod, Claim: m.Claim.Mod}},
 		By:      int32(m.Claim.By), Reason: "it takes too long",
 	})
 }

@@ -96,9 +96,10 @@ type (
 	}
 	// AskRelease is the leader's request to close the span and give it back, as a stop of the process would.
 	AskRelease struct{ Span Span }
-	// AskAbort is the leader's request to give a late opening up: the one that was claimed at revision Claim.
+	// AskAbort is the leader's request to give a late opening up: the one that was claimed at revision Claim. Of the span
+	// only the name and the revision matter.
 	AskAbort struct {
-		Span     Ref
+		Span     Span
 		Operator string
 		Claim    int64
 	}

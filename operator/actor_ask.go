@@ -69,10 +69,11 @@ func (a Actor) duplicate(op string, stage record.Stage) Effect {
 // operator, or where the same one opens the span a second time.
 //
 // A claim that an idle actor has put is one for nobody: its first sending was refused, since somebody else held the span,
-// and a second one landed after that claim had vanished with its session, which leaves the record as it was.
+// and a second one landed after that claim had vanished with its session, which leaves the record as it was. A claim that
+// came with its record is a child's, and whoever has sent the swap will inherit it once he has the answer.
 func (a Actor) askAbort(env Env, ev AskAbort) (Actor, []Effect) {
-	if a.Phase == Idle {
-		a.Phase, a.Span.Ref = Aborting, ev.Span
+	if a.Phase == Idle && ev.Span.Mod != 0 && ev.Span.Mod < ev.Claim {
+		a.Phase, a.Span = Aborting, ev.Span
 		a.Claim = Claim{Claim: record.Claim{Operator: ev.Operator}, Mod: ev.Claim}
 		return a, []Effect{a.sendRecord(env, DropOwn(env.Layout, a.Span, a.Claim))}
 	}

@@ -47,10 +47,24 @@ func TestAClaimForNobodyIsGivenUp(t *testing.T) {
 		t.Fatalf("the second copy was refused: %+v", res)
 	}
 	c := w.claim(r)
-	w.step(n2, r, operator.AskAbort{Span: r, Operator: c.Operator, Claim: c.Mod})
+	s, _ := w.span(r)
+	w.step(n2, r, operator.AskAbort{Span: s, Operator: c.Operator, Claim: c.Mod})
 	w.deliver(n2, r, false)
 	if w.claim(r) != nil || n2.spans[r] != nil {
 		t.Fatalf("the span stays claimed for nobody: %+v", w.claim(r))
+	}
+}
+
+// The claim of a child comes with its record, and the answer of that swap may be lost: an abort must not take the claim away
+// from who will go on under it.
+func TestTheClaimOfAChildIsNotForNobody(t *testing.T) {
+	child := operator.Span{Ref: operator.Ref{Keyspace: ks, ID: "1-1.0"}, Mod: 10}
+	a, fx := operator.Actor{}.Step(operator.Env{}, operator.AskAbort{Span: child, Claim: 10})
+	if len(fx) != 1 || a.Phase != operator.Idle {
+		t.Fatalf("phase %d, effects %v", a.Phase, fx)
+	}
+	if say, ok := fx[0].(operator.Say); !ok || say.Result != operator.ResultRefused {
+		t.Fatalf("%+v", fx[0])
 	}
 }
 

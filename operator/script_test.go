@@ -114,7 +114,7 @@ var nodeCommands = map[string]func(*testing.T, command){
 		if c.HasArg("earlier") { // meant for an opening before this one
 			claim.Mod--
 		}
-		c.w.step(c.n, c.ref, operator.AskAbort{Span: c.ref, Operator: claim.Operator, Claim: claim.Mod})
+		c.w.step(c.n, c.ref, operator.AskAbort{Operator: claim.Operator, Claim: claim.Mod})
 	},
 	"release": func(_ *testing.T, c command) { // asked on the record as it is now, whoever owns it
 		s, _ := c.w.span(c.ref)
