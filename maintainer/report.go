@@ -105,6 +105,8 @@ func (l *loop) result(st *stream, res *sessionv1.StageResult) {
 		if mine && answers.ask.state != refused {
 			l.refused(home, answers, res)
 		}
+	case sessionv1.StageResult_RESULT_MISSING:
+		l.missing(r, w, mine)
 	case sessionv1.StageResult_RESULT_OPEN_FAILED:
 		l.openFailed(r, st, res.GetError())
 	case sessionv1.StageResult_RESULT_ABORTED:
@@ -197,6 +199,17 @@ func (l *loop) aborted(r operator.Ref, st *stream) {
 	if w.failures == 0 {
 		w.retryAt = time.Time{}
 	}
+	l.dirty.push(r)
+}
+
+// missing: the owner has answered an ask that what it is about does not run. It said so before, at a revision that the leader
+// itself has overtaken by accepting an operator.
+func (l *loop) missing(r operator.Ref, w *work, mine bool) {
+	if !mine {
+		return
+	}
+	w.missing = w.ask.mod
+	l.dropAsk(r, w)
 	l.dirty.push(r)
 }
 

@@ -222,6 +222,8 @@ const (
 	ResultAborted
 	// ResultRevoked: the operator was cancelled or superseded as asked.
 	ResultRevoked
+	// ResultMissing: nothing was done; the record in the ask names this session as the owner, and the span does not run.
+	ResultMissing
 )
 
 // Step is a pure function of the actor and the event.

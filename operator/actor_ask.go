@@ -27,7 +27,7 @@ func (a Actor) askEnd(env Env, ev AskEnd) (Actor, []Effect) {
 		return a, []Effect{Say{Result: ResultRefused, Operator: op, Err: "the record names no operator for this session"}}
 	case a.Phase == Idle && ev.Span.Intent.Kind == record.KindRemove:
 		// What ended here without being closed is fenced by a new opening before its range is free.
-		return a, []Effect{Say{Result: ResultRefused, Operator: op, Err: "the span does not run here"}}
+		return a, []Effect{Say{Result: ResultMissing, Operator: op, Err: "the span does not run here"}}
 	}
 	a.Phase, a.Tries, a.Why = ClaimingClose, 0, ""
 	a.From = a.From.Max(ev.From)

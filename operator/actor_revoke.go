@@ -9,6 +9,9 @@ func (a Actor) askRevoke(env Env, ev AskRevoke) (Actor, []Effect) {
 		return a, []Effect{Say{Result: ResultRefused, Operator: ev.Operator, Holder: a.Claim.Operator, Err: why}}
 	}
 	if a.Revoke != nil {
+		if !a.Sent && a.Phase != Revoking && supersedes(*a.Revoke, ev) {
+			a.Revoke = &ev
+		}
 		return a, nil // the answer is on its way
 	}
 	a.Revoke = &ev
@@ -27,7 +30,7 @@ func (a Actor) irrevocable(ev AskRevoke) string {
 	switch {
 	case a.Phase != Opening && a.Phase != Closing, a.Claim.Operator != ev.Operator:
 		return "it is not being acted on in a way that can be taken back"
-	case a.Revoke != nil && !sameEnd(*a.Revoke, ev):
+	case a.Revoke != nil && !sameEnd(*a.Revoke, ev) && (a.Sent || !supersedes(*a.Revoke, ev)):
 		return "it is being ended for another reason"
 	case a.Phase == Opening && a.Doomed && a.Revoke == nil:
 		return "the opening is being given up"
@@ -39,6 +42,12 @@ func (a Actor) irrevocable(ev AskRevoke) string {
 
 func sameEnd(a, b AskRevoke) bool {
 	return a.Cause.RequestID == b.Cause.RequestID && a.Cause.Operator == b.Cause.Operator && a.Of == b.Of
+}
+
+// supersedes reports whether b, of a newer leader, takes the place of a, whose transaction would be refused. It has to want
+// the same of the instances.
+func supersedes(a, b AskRevoke) bool {
+	return b.Term > a.Term && a.Of == b.Of && (a.Successor == nil) == (b.Successor == nil)
 }
 
 // early is the end that was asked for.
@@ -135,7 +144,7 @@ func (a Actor) notRevoked(env Env) (Actor, []Effect) {
 	case a.Claim.Stage == record.StageOpening:
 		a, fx = a.giveClaimUp(env)
 	default:
-		a, fx = a.dropClaim(env) // it was interrupted, which is not the same as really closed
+		a, fx = a.letGo(env) // it was interrupted, which is not the same as really closed
 	}
 	return a, append([]Effect{said}, fx...)
 }

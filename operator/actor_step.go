@@ -102,16 +102,21 @@ func (a Actor) ownedRecord(env Env, ev Answer) Span {
 
 // dropClaim is the way out of a refused step: the claim, if it is still there, goes; nothing else is touched.
 func (a Actor) dropClaim(env Env) (Actor, []Effect) {
-	a.Phase, a.Instance = Aborting, false
 	if a.Why == "" {
 		a.Why = "its record or claim was changed by somebody else"
 	}
+	return a.letGo(env)
+}
+
+// letGo drops the claim where nothing went wrong.
+func (a Actor) letGo(env Env) (Actor, []Effect) {
+	a.Phase, a.Instance = Aborting, false
 	return a, []Effect{a.sendRecord(env, DropOwn(env.Layout, a.Span, a.Claim))}
 }
 
 func (a Actor) aborted(env Env, ev Answer) (Actor, []Effect) {
 	if !ev.Done && ev.Held != nil && ev.Held.Mod == a.Claim.Mod {
-		return a.dropClaim(env)
+		return a.letGo(env)
 	}
 	say := Say{Result: ResultAborted, Operator: a.Claim.Operator}
 	if a.Why != "" {

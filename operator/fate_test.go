@@ -58,7 +58,9 @@ func fateSpan(kind record.Kind, id, owner, actor string, stage record.Stage, han
 
 func fateSteps() []fateStep {
 	one := func(kind record.Kind, owner, actor string, stage record.Stage, handedOff bool) func() []operator.Member {
-		return func() []operator.Member { return []operator.Member{fateSpan(kind, "s1", owner, actor, stage, handedOff)} }
+		return func() []operator.Member {
+			return []operator.Member{fateSpan(kind, "s1", owner, actor, stage, handedOff)}
+		}
 	}
 	two := func(a, b [2]string, stage record.Stage) func() []operator.Member {
 		return func() []operator.Member {

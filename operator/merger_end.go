@@ -17,7 +17,7 @@ func (m Merger) swap(env Env) (Merger, []Effect) {
 	m.SwapAt = env.Now
 	s, err := sendSwap(env, m.parents())
 	if err != nil {
-		return m.dropAll(env, err.Error())
+		return m.dropAll(env, err.Error(), Actor.dropClaim)
 	}
 	m.Phase = MergeSwapping
 	return m, []Effect{s}
@@ -25,7 +25,7 @@ func (m Merger) swap(env Env) (Merger, []Effect) {
 
 func (m Merger) swapped(env Env, ev MergeAnswer) (Merger, []Effect) {
 	if !ev.Done {
-		return m.dropAll(env, "")
+		return m.dropAll(env, "", Actor.dropClaim)
 	}
 	var fx []Effect
 	for n := range m.Members {
@@ -34,8 +34,8 @@ func (m Merger) swapped(env Env, ev MergeAnswer) (Merger, []Effect) {
 	return Merger{}, append(fx, become(m.parents(), m.SwapAt, ev.Mod))
 }
 
-// dropAll is the way out where the records were changed by somebody else: each member gives its own claim up.
-func (m Merger) dropAll(env Env, why string) (Merger, []Effect) {
+// dropAll is the way out where the records were changed by somebody else: each member gives its own claim up, by drop.
+func (m Merger) dropAll(env Env, why string, drop func(Actor, Env) (Actor, []Effect)) (Merger, []Effect) {
 	var fx []Effect
 	for n, a := range m.Members {
 		a.Why = why
@@ -43,7 +43,7 @@ func (m Merger) dropAll(env Env, why string) (Merger, []Effect) {
 		if a.Instance {
 			own = []Effect{Abort{}}
 		}
-		a, more := a.dropClaim(env)
+		a, more := drop(a, env)
 		fx = append(fx, Leave{n, a, append(own, more...)})
 	}
 	return Merger{}, fx
@@ -80,6 +80,9 @@ func (m Merger) indexOf(id span.ID) int {
 func (m Merger) askRevoke(env Env, ev AskRevoke) (Merger, []Effect) {
 	before := m.Phase
 	switch {
+	case m.Phase == MergeInterrupting && supersedes(*m.Revoke, ev):
+		m.Revoke = &ev
+		return m, nil
 	case m.Revoke != nil && sameEnd(*m.Revoke, ev):
 		return m, nil // the answer is on its way
 	case ev.Operator != m.Operator(), m.Revoke != nil, ev.Successor != nil && m.indexOf(ev.Of) < 0:
@@ -142,7 +145,7 @@ func (m Merger) interrupted(env Env) (Merger, []Effect) {
 // revoked gives every member back to its own actor: to open again, or to go on closing for the remove.
 func (m Merger) revoked(env Env, ev MergeAnswer) (Merger, []Effect) {
 	if !ev.Done {
-		return m.dropAll(env, "")
+		return m.dropAll(env, "", Actor.letGo) // perhaps only the leader was replaced that had asked for it
 	}
 	op, e := m.Operator(), m.early(env)
 	var fx []Effect

@@ -147,3 +147,19 @@ func TestTheLeaderSwapsWhatNobodyOwns(t *testing.T) {
 		}
 	}
 }
+
+// Whoever holds a claim goes on by himself; the leader asks nobody else as long as there is one, on whichever member.
+func TestWhileSomebodyActsTheLeaderWaits(t *testing.T) {
+	b := newBoard(t, intent(record.KindMerge, both...))
+	c := b.claim(b.spans[1], record.StageClosing)
+	for _, actor := range []operator.Presence{operator.Alive, operator.Unreachable} {
+		acts := operator.Next(operator.Records{Keyspace: record.KeyspaceRunning, Members: []operator.Member{
+			{Span: b.spans[0], Owner: operator.Alive},
+			{Span: b.spans[1], Owner: operator.Alive, Claim: &c, Actor: actor},
+		}})
+		want := []operator.Action{operator.Wait{Span: b.spans[1].Ref, For: operator.ForActor, Node: "n1"}}
+		if d := cmp.Diff(want, acts); d != "" {
+			t.Errorf("actor %d (-want +got):\n%s", actor, d)
+		}
+	}
+}

@@ -146,18 +146,21 @@ func (w *World) unsettled(name string, n int) string {
 	return ""
 }
 
-// other is a dispatcher that does not own the span.
-func (w *World) owner(id string) string {
+// record of a span, false if there is none.
+func (w *World) record(id string) (record.Span, bool) {
 	ctx, cancel := w.ctx()
 	defer cancel()
 	r, err := w.etcd.Client().Get(ctx, w.layout.Span(ks, span.ID(id)))
 	if err != nil || len(r.Kvs) == 0 {
-		return ""
+		return record.Span{}, false
 	}
 	s, err := record.DecodeSpan(r.Kvs[0].Value)
-	if err != nil {
-		return ""
-	}
+	return s, err == nil
+}
+
+// owner is the node that owns the span, "" if nobody does.
+func (w *World) owner(id string) string {
+	s, _ := w.record(id)
 	return s.Owner.Node
 }
 

@@ -102,6 +102,8 @@ const (
 	StageResult_RESULT_ABORTED StageResult_Result = 6
 	// RESULT_REVOKED: the claimed operator was cancelled or superseded as asked.
 	StageResult_RESULT_REVOKED StageResult_Result = 7
+	// RESULT_MISSING: nothing was done, since the span, which the record in the ask names this session for, does not run.
+	StageResult_RESULT_MISSING StageResult_Result = 8
 )
 
 // Enum value maps for StageResult_Result.
@@ -115,6 +117,7 @@ var (
 		5: "RESULT_CLOSE_FAILED",
 		6: "RESULT_ABORTED",
 		7: "RESULT_REVOKED",
+		8: "RESULT_MISSING",
 	}
 	StageResult_Result_value = map[string]int32{
 		"RESULT_UNSPECIFIED":  0,
@@ -125,6 +128,7 @@ var (
 		"RESULT_CLOSE_FAILED": 5,
 		"RESULT_ABORTED":      6,
 		"RESULT_REVOKED":      7,
+		"RESULT_MISSING":      8,
 	}
 )
 
@@ -1130,14 +1134,14 @@ const file_api_session_v1_session_proto_rawDesc = "" +
 	"\a_lag_msB\a\n" +
 	"\x05_loadB\t\n" +
 	"\a_copiedB\r\n" +
-	"\v_copy_total\"\xfd\x02\n" +
+	"\v_copy_total\"\x91\x03\n" +
 	"\vStageResult\x12\x1a\n" +
 	"\bkeyspace\x18\x01 \x01(\tR\bkeyspace\x12\x12\n" +
 	"\x04span\x18\x02 \x01(\tR\x04span\x12\x1a\n" +
 	"\boperator\x18\x03 \x01(\tR\boperator\x12?\n" +
 	"\x06result\x18\x04 \x01(\x0e2'.spanward.session.v1.StageResult.ResultR\x06result\x12\x14\n" +
 	"\x05error\x18\x05 \x01(\tR\x05error\x12\x16\n" +
-	"\x06holder\x18\x06 \x01(\tR\x06holder\"\xb2\x01\n" +
+	"\x06holder\x18\x06 \x01(\tR\x06holder\"\xc6\x01\n" +
 	"\x06Result\x12\x16\n" +
 	"\x12RESULT_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eRESULT_CLAIMED\x10\x01\x12\x0f\n" +
@@ -1146,7 +1150,8 @@ const file_api_session_v1_session_proto_rawDesc = "" +
 	"\x12RESULT_OPEN_FAILED\x10\x04\x12\x17\n" +
 	"\x13RESULT_CLOSE_FAILED\x10\x05\x12\x12\n" +
 	"\x0eRESULT_ABORTED\x10\x06\x12\x12\n" +
-	"\x0eRESULT_REVOKED\x10\a\"\x8c\x01\n" +
+	"\x0eRESULT_REVOKED\x10\a\x12\x12\n" +
+	"\x0eRESULT_MISSING\x10\b\"\x8c\x01\n" +
 	"\x10DispatchResponse\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x03R\x04term\x12,\n" +
 	"\x04asks\x18\x02 \x03(\v2\x18.spanward.session.v1.AskR\x04asks\x126\n" +
