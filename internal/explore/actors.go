@@ -31,7 +31,7 @@ func (x *explorer) step(t *state, p, i int, ev operator.Event) {
 
 // settle drops an actor that has nothing to do.
 func (x *explorer) settle(t *state, p, i int) {
-	if h := t.procs[p].held[i]; h != nil && h.Phase == operator.Idle {
+	if h := t.procs[p].held[i]; h != nil && h.Phase == operator.Idle && !h.lingers {
 		t.own(p).held[i] = nil
 	}
 }
@@ -62,7 +62,7 @@ func (x *explorer) carryOut(t *state, p, i int, e operator.Effect) {
 	case operator.Abort:
 		h.running, h.closing, h.holding, h.interrupted = 0, false, false, false
 	case operator.Forget:
-		if h.running != 0 || h.opening != 0 {
+		if (h.running != 0 || h.opening != 0) && !h.lingers {
 			t.bad = "an actor is forgotten while its instance exists"
 		}
 	case operator.Become:
@@ -71,15 +71,18 @@ func (x *explorer) carryOut(t *state, p, i int, e operator.Effect) {
 	}
 }
 
-// become replaces forgotten actors by those of the children.
+// become replaces forgotten actors by those of the children. A process that stops stops those, too.
 func (x *explorer) become(t *state, p int, e operator.Become) {
 	for _, c := range e.Children {
 		j := x.spanOf(string(c.Span.ID))
 		h := t.hold(p, j)
 		a, fx := operator.Inherit(x.env(t.procs[p]), c)
-		h.Actor = a
+		*h = held{Actor: a}
 		for _, e := range fx {
 			x.carryOut(t, p, j, e)
+		}
+		if t.procs[p].stopping {
+			x.step(t, p, j, operator.Stop{})
 		}
 	}
 }

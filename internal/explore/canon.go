@@ -152,8 +152,7 @@ func (c *coder) state() {
 	for b := range maxSegments {
 		c.token(t.sink[b])
 	}
-	l := &t.left
-	c.byte(t.accepted, l.Kills, l.Zombies, l.Leaders, l.Lost, l.Slow, l.Late, l.Copies, l.Cancels, l.Aborts, l.Stops, l.Fails, l.Steps)
+	c.byte(t.accepted, t.left, t.cancels)
 	c.unordered(len(t.procs), func(i int) { c.proc(t.procs[i]) })
 	c.unordered(len(t.asks), func(i int) { c.late(t.asks[i]) })
 	c.unordered(len(t.wire), func(i int) { c.sent(t.wire[i]) })
@@ -243,7 +242,7 @@ func (c *coder) proc(p *proc) {
 
 func (c *coder) held(i int, h *held) {
 	c.actor(i, &h.Actor)
-	c.bool(h.holding, h.closing, h.givenUp, h.interrupted)
+	c.bool(h.holding, h.closing, h.givenUp, h.interrupted, h.lingers)
 	c.token(h.opening)
 	c.token(h.running)
 	c.position(h.from)
@@ -377,6 +376,7 @@ func (c *coder) event(i int, ev operator.Event) {
 		c.record(i, &ev.Span)
 	case operator.AskAbort:
 		c.byte(4)
+		c.rev(ofSpan+i, ev.Span.Mod)
 		c.token(uint64(ev.Claim))
 	case operator.AskRevoke:
 		c.byte(5)

@@ -18,7 +18,11 @@ type Config struct {
 	Spans []Start
 	// Ops that may be accepted, each once, in any order and at any moment at which the leader would.
 	Ops []Op
-	Budget
+	// Faults is how many faults of the kinds Of may happen in all, each at any moment.
+	Faults uint8
+	Of     Fault
+	// Cancels is how many operators users may cancel.
+	Cancels uint8
 	// Unfenced: the sink takes every write, so that only waiting protects it. Sessions then end either by expiry, with
 	// their process, or from outside, under a process that acts until its own clock stops it.
 	Unfenced bool
@@ -47,21 +51,39 @@ type Op struct {
 	At    []string // of a split
 }
 
-// Budget bounds the faults of an exploration. Whoever spends from it does so at any moment.
-type Budget struct {
-	Kills   uint8 // kill -9; the session ends later
-	Zombies uint8 // sessions that end under a process that goes on
-	Leaders uint8 // changes of the leader
-	Lost    uint8 // answers of transactions that were carried out and whose senders do not learn it
-	Slow    uint8 // answers that arrive later than what happens meanwhile
-	Late    uint8 // requests of a leader that arrive late, perhaps in another term
-	Copies  uint8 // transactions sent twice, whose second copy lands whenever it likes; late writes of the leader
-	Cancels uint8 // cancels by the user
-	Aborts  uint8 // aborts of late openings
-	Stops   uint8 // clean stops of a process
-	Fails   uint8 // failures of a workload: to open, to close, to go on
-	Steps   uint8 // progress of an instance
-}
+// Fault is a kind of event that nobody wishes for; a set of them, too.
+type Fault uint16
+
+const (
+	// Kill is kill -9; the session ends later.
+	Kill Fault = 1 << iota
+	// Zombie is a session that ends, by expiry, revocation or eviction, under a process that goes on.
+	Zombie
+	// NewLeader is a change of the leader.
+	NewLeader
+	// LostAnswer is a transaction that was carried out, and whose sender does not learn it.
+	LostAnswer
+	// SlowAnswer is an answer that arrives later than other things that happen meanwhile.
+	SlowAnswer
+	// LateAsk is a request of a leader that arrives whenever it likes, perhaps in another term.
+	LateAsk
+	// LateCopy is a transaction that was sent twice, whose second copy lands whenever it likes; or a leader's late write.
+	LateCopy
+	// TooLong is an opening that the leader asks to give up.
+	TooLong
+	// CleanStop is a process that stops.
+	CleanStop
+	// Failure of a workload: to open, to hold, to close, to go on.
+	Failure
+	// Progress of an instance. It is no fault, but must be bounded like one.
+	Progress
+
+	// Any fault.
+	Any = 1<<iota - 1
+)
+
+// can reports whether another fault of a kind may happen.
+func (x *explorer) can(s *state, f Fault) bool { return s.left > 0 && x.cfg.Of&f != 0 }
 
 // Mutant takes a rule away.
 type Mutant struct {
@@ -69,8 +91,10 @@ type Mutant struct {
 	Send func(s Sent) Sent
 	// Fenceless says that transactions of sessions that are over may land, so that the model must not take them for dead.
 	Fenceless bool
-	// Early says that Close is taken to have ended at once, while the instance goes on.
+	// Early says that Close is taken to have ended at once, while the instance goes on for a while.
 	Early bool
+	// Next changes what the leader does.
+	Next func(r operator.Records, out []operator.Action) []operator.Action
 }
 
 // Sent is a transaction on its way.

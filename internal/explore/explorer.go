@@ -133,7 +133,7 @@ func (x *explorer) each(s int, f func(b int)) {
 
 // initial is the state in which every span runs at its owner, reached by the shipped code.
 func (x *explorer) initial() *state {
-	t := &state{etcd: &store{rev: 1}, left: x.cfg.Budget}
+	t := &state{etcd: &store{rev: 1}, left: x.cfg.Faults, cancels: x.cfg.Cancels}
 	x.keys.write(t.store(), []txn.Op{txn.Put(x.layout.Leader(), []byte("m"))}, 0)
 	for n := range x.cfg.Nodes {
 		x.start(t, n)

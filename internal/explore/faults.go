@@ -45,9 +45,9 @@ func (x *explorer) endSession(t *state, n int) {
 
 // faults emits deaths, take-overs, and what ends them.
 func (x *explorer) faults(s *state) {
-	if s.left.Leaders > 0 {
+	if x.can(s, NewLeader) {
 		t := *s
-		t.left.Leaders--
+		t.left--
 		x.keys.write(t.store(), []txn.Op{txn.Put(x.layout.Leader(), []byte("m"))}, 0)
 		if x.tracing {
 			x.say("another leader takes over")
@@ -79,15 +79,15 @@ func (x *explorer) node(s *state, n int) {
 		emit(false, "the session of the dead process expires", func(t *state) { x.endSession(t, n) })
 		return
 	}
-	if s.left.Kills > 0 {
-		emit(true, "kill -9", func(t *state) { t.left.Kills--; t.drop(p) })
+	if x.can(s, Kill) {
+		emit(true, "kill -9", func(t *state) { t.left--; t.drop(p) })
 	}
-	if s.left.Zombies > 0 {
-		emit(true, "its session ends, the process goes on", func(t *state) { t.left.Zombies--; x.endSession(t, n) })
+	if x.can(s, Zombie) {
+		emit(true, "its session ends, the process goes on", func(t *state) { t.left--; x.endSession(t, n) })
 	}
-	if s.left.Stops > 0 && !s.procs[p].stopping {
+	if x.can(s, CleanStop) && !s.procs[p].stopping {
 		emit(true, "begins to stop", func(t *state) {
-			t.left.Stops--
+			t.left--
 			t.own(p).stopping = true
 			for i, h := range t.procs[p].held {
 				if h != nil && h.Phase != operator.Merging {

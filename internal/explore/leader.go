@@ -76,7 +76,11 @@ func (x *explorer) leads(s *state) {
 		if f := recs.Members[0].Intent; f != nil && len(recs.Members) == len(f.Spans) && f.Spans[0] != string(r.ID) {
 			continue
 		}
-		for _, a := range operator.Next(recs) {
+		next := operator.Next(recs)
+		if x.cfg.Mutant.Next != nil {
+			next = x.cfg.Mutant.Next(recs, next)
+		}
+		for _, a := range next {
 			x.act(s, i, recs, a)
 		}
 	}
@@ -137,7 +141,7 @@ func (x *explorer) place(s *state, a operator.Place) {
 	i := x.spanOf(string(a.Span.ID))
 	rec, _ := x.span(s, i)
 	for n, name := range x.cfg.Nodes {
-		if a.Only == "" || a.Only == name || x.cfg.Fails > 0 {
+		if a.Only == "" || a.Only == name || x.cfg.Of&Failure != 0 {
 			session := s.etcd.kvs[x.nodeKeys[n]].create
 			x.ask(s, session, i, operator.AskOpen{Span: rec, From: rec.Checkpoint, Term: x.term(s), By: a.By})
 		}
@@ -156,11 +160,11 @@ func (x *explorer) ask(s *state, session int64, i int, ev operator.Event) {
 		x.say("leader asks %s to %s", x.who(s, p), describeAsk(x, i, ev))
 	}
 	x.emit(&t, false)
-	if s.left.Late == 0 {
+	if !x.can(s, LateAsk) {
 		return
 	}
 	t = *s
-	t.left.Late--
+	t.left--
 	t.asks = append(slices.Clip(t.asks), &late{session, x.term(s), i, ev})
 	if x.tracing {
 		x.say("leader asks %s to %s; that is delayed", x.who(s, p), describeAsk(x, i, ev))
@@ -202,11 +206,11 @@ func (x *explorer) lead(s *state, p txn.Part, op int, what string) {
 		x.say("leader: %s", what)
 	}
 	x.emit(&t, false)
-	if s.left.Copies == 0 {
+	if !x.can(s, LateCopy) {
 		return
 	}
 	t = *s
-	t.left.Copies--
+	t.left--
 	t.wire = append(slices.Clip(t.wire), w)
 	if x.tracing {
 		x.say("leader: %s; the write is on its way", what)

@@ -66,17 +66,17 @@ func (x *explorer) transactions(s *state, p, i int, here bool) {
 	how := x.deliver(&t, p, i)
 	x.sent(s, p, f, how)
 	x.emit(&t, false)
-	if s.left.Lost > 0 && !f.unknown {
+	if x.can(s, LostAnswer) && !f.unknown {
 		t = *s
-		t.left.Lost--
+		t.left--
 		how := x.commit(&t, x.wireOf(s, p, f))
 		t.fly(p, i).unknown = true
 		x.sent(s, p, f, outcomes[how]+"; the answer is lost")
 		x.emit(&t, true)
 	}
-	if s.left.Slow > 0 {
+	if x.can(s, SlowAnswer) {
 		t = *s
-		t.left.Slow--
+		t.left--
 		if ev, done, lost := x.send(&t, p, i); !lost {
 			t.fly(p, i).answer = ev
 			how := "refused; the answer is slow"
@@ -87,10 +87,11 @@ func (x *explorer) transactions(s *state, p, i int, here bool) {
 			x.emit(&t, true)
 		}
 	}
-	if s.left.Copies > 0 {
+	if x.can(s, LateCopy) {
 		t = *s
-		t.left.Copies--
+		t.left--
 		t.wire = append(slices.Clip(t.wire), x.wireOf(s, p, f))
+		t.fly(p, i).unknown = true // else it would not have been sent again
 		x.sent(s, p, f, "sent twice, one copy is late")
 		x.emit(&t, true)
 	}

@@ -26,7 +26,8 @@ type state struct {
 	// openers are, for an unfenced sink, the sessions under whose claims spans were acted on when they ended.
 	openers  [maxSpans]operator.Identity
 	accepted uint8 // operators, by bit
-	left     Budget
+	// left are the faults and cancels that may still come.
+	left, cancels uint8
 	// bad is what a step into this state has violated.
 	bad string
 }
@@ -77,6 +78,8 @@ type held struct {
 	from, at, to record.Position
 	// Calls to Hold and Close are under way, an Open was given up, an instance was interrupted.
 	holding, closing, givenUp, interrupted bool
+	// lingers: an instance that was taken to have closed, and has not; only with a mutant.
+	lingers bool
 }
 
 // late is an ask on its way.

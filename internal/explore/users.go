@@ -15,13 +15,11 @@ func (x *explorer) users(s *state) {
 		case slices.ContainsFunc(s.wire, func(w *sent) bool { return w.op == n }):
 		case s.accepted>>n&1 == 0:
 			x.accept(s, n, o)
-		case s.left.Cancels > 0 && s.etcd.kvs[x.history[n]].val == nil:
+		case s.cancels > 0 && s.etcd.kvs[x.history[n]].val == nil:
 			x.cancel(s, n)
 		}
 	}
-	if s.left.Aborts > 0 {
-		x.aborts(s)
-	}
+	x.aborts(s)
 }
 
 // accept emits the acceptance of an operator.
@@ -87,7 +85,7 @@ func (x *explorer) cancel(s *state, n int) {
 		return
 	}
 	t := *s
-	t.left.Cancels--
+	t.cancels--
 	emit := x.emit
 	x.emit = func(t *state, _ bool) { emit(t, true) }
 	x.end(&t, i, record.Cause{By: record.ByUser, RequestID: "cancel"}, nil)
@@ -128,16 +126,26 @@ func (x *explorer) end(s *state, i int, why record.Cause, successor *record.Inte
 	x.ask(s, c.Session, claimed, ev)
 }
 
-// aborts emits that an opening takes too long.
+// aborts emits that an opening takes too long. That is a fault, unless nobody acts under the claim: then it always will.
 func (x *explorer) aborts(s *state) {
 	for i := range x.refs {
-		if c := x.claim(s, i); c != nil && c.Stage == record.StageOpening {
-			t := *s
-			t.left.Aborts--
-			emit := x.emit
-			x.emit = func(t *state, _ bool) { emit(t, true) }
-			x.ask(&t, c.Session, i, operator.AskAbort{Operator: c.Operator, Claim: c.Mod})
-			x.emit = emit
+		rec, _ := x.span(s, i)
+		c := x.claim(s, i)
+		if c == nil || c.Stage != record.StageOpening {
+			continue
 		}
+		p := s.procOf(c.Session)
+		nobody := p >= 0 && s.procs[p].held[i] == nil
+		if !nobody && !x.can(s, TooLong) {
+			continue
+		}
+		t := *s
+		emit := x.emit
+		if !nobody {
+			t.left--
+			x.emit = func(t *state, _ bool) { emit(t, true) }
+		}
+		x.ask(&t, c.Session, i, operator.AskAbort{Span: rec, Operator: c.Operator, Claim: c.Mod})
+		x.emit = emit
 	}
 }

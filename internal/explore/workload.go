@@ -10,7 +10,7 @@ func (x *explorer) workload(s *state, p, i int, h *held) {
 	event := func(fault bool, what string, f func(t *state, h *held)) {
 		t := *s
 		if fault {
-			t.left.Fails--
+			t.left--
 		}
 		f(&t, t.hold(p, i))
 		if x.tracing {
@@ -18,7 +18,7 @@ func (x *explorer) workload(s *state, p, i int, h *held) {
 		}
 		x.emit(&t, fault)
 	}
-	fails := s.left.Fails > 0
+	fails := x.can(s, Failure)
 	if h.opening != 0 {
 		t := *s
 		how := x.opened(&t, p, i)
@@ -64,6 +64,12 @@ func (x *explorer) workload(s *state, p, i int, h *held) {
 			x.closed(t, p, i, h)
 		})
 	}
+	if h.lingers {
+		event(false, "the instance really ends", func(t *state, h *held) {
+			h.lingers, h.running = false, 0
+			x.settle(t, p, i)
+		})
+	}
 	if h.running != 0 && h.Phase == operator.Running {
 		x.runs(s, p, i, h, event)
 	}
@@ -71,14 +77,14 @@ func (x *explorer) workload(s *state, p, i int, h *held) {
 
 // runs emits what an instance may do by itself, or because nobody knows it.
 func (x *explorer) runs(s *state, p, i int, h *held, event func(bool, string, func(*state, *held))) {
-	if s.left.Fails > 0 {
+	if x.can(s, Failure) {
 		event(true, "the instance says that it cannot go on", func(t *state, _ *held) {
 			x.route(t, p, i, operator.Broken{Err: "disk"})
 		})
 	}
-	if s.left.Steps > 0 {
+	if x.can(s, Progress) {
 		t := *s
-		t.left.Steps--
+		t.left--
 		g := t.hold(p, i)
 		g.at = record.At(g.at.At + 1)
 		if x.tracing {
@@ -96,7 +102,10 @@ func (x *explorer) runs(s *state, p, i int, h *held, event func(bool, string, fu
 // closed ends an instance, at its position or at the one that it was asked to close at.
 func (x *explorer) closed(t *state, p, i int, h *held) {
 	at := h.at.Max(h.to)
-	h.closing, h.interrupted, h.holding, h.running = false, false, false, 0
+	h.closing, h.interrupted, h.holding, h.lingers = false, false, false, x.cfg.Mutant.Early
+	if !h.lingers {
+		h.running = 0
+	}
 	h.at, h.from, h.to = record.Position{}, record.Position{}, record.Position{}
 	x.route(t, p, i, operator.Closed{At: at})
 }
