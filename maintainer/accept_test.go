@@ -80,8 +80,8 @@ func TestBadInputChangesNothing(t *testing.T) {
 		w.node("n1", stubborn)
 		w.eventually("registered", 5*time.Second, func() string { return w.unregistered(m) })
 		api := w.ask("m1")
-		made := w.create(api, "ks", keyRange("a", "b"), keyRange("b", "c"), keyRange("c", "d"))
-		w.owned("ks", 3, 5*time.Second)
+		made := w.create(api, "ks", keyRange("a", "b"), keyRange("b", "c"), keyRange("c", "d"), keyRange("d", "e"), keyRange("f", "g"))
+		w.owned("ks", 5, 5*time.Second)
 		w.node("n2", stubborn)
 		w.node("cordoned")
 		w.node("draining")
@@ -124,6 +124,22 @@ func TestBadInputChangesNothing(t *testing.T) {
 		add := func(ks string, r *controlv1.Range) request { return &controlv1.AddSpanRequest{Keyspace: ks, Range: r} }
 		moving := func(ks, span, to string) request {
 			return &controlv1.MoveSpanRequest{Keyspace: ks, Span: span, To: to}
+		}
+		splitting := func(span string, at ...string) request {
+			q := &controlv1.SplitSpanRequest{Keyspace: "ks", Span: span}
+			for _, key := range at {
+				q.At = append(q.At, []byte(key))
+			}
+			return q
+		}
+		merging := func(spans ...string) request { return &controlv1.MergeSpansRequest{Keyspace: "ks", Spans: spans} }
+		cancelling := func(id string) request { return &controlv1.CancelOperatorRequest{Id: id} }
+		var manyKeys, manySpans []string
+		for i := range operator.MaxChildren {
+			manyKeys = append(manyKeys, fmt.Sprintf("a%02d", i))
+		}
+		for i := range operator.MaxSources + 1 {
+			manySpans = append(manySpans, fmt.Sprintf("9-9.%d", i))
 		}
 		removing := func(ks, span string) request { return &controlv1.RemoveSpanRequest{Keyspace: ks, Span: span} }
 		for _, tc := range []struct {
@@ -172,6 +188,33 @@ func TestBadInputChangesNothing(t *testing.T) {
 			{"move to a draining node", moving("ks", id(0), "draining"), fault.NodeNotReady, "to", "draining", "drained"},
 			{"move to an unreachable node", moving("ks", id(0), "mute"), fault.NodeNotReady, "to", "mute", "unreachable"},
 
+			{"split in unknown keyspace", &controlv1.SplitSpanRequest{Keyspace: "nope", Span: id(0)}, fault.UnknownKeyspace, "keyspace", "nope", ""},
+			{"split unknown span", splitting("7-7.7", "x"), fault.UnknownSpan, "span", "7-7.7", ""},
+			{"split what was split", splitting("1-0.0", "x"), fault.UnknownSpan, "span", "1-0.0", id(0) + ", " + id(1)},
+			{"split what moves", splitting(id(1), "bb"), fault.SpanBusy, "span", id(1), "a move to n2"},
+			{"split at nothing", splitting(id(0)), fault.InvalidArgument, "at", "", "a:b"},
+			{"split at the start", splitting(id(0), "a"), fault.InvalidKey, "at", "a", "strictly inside a:b"},
+			{"split at the end", splitting(id(0), "b"), fault.InvalidKey, "at", "b", "strictly inside a:b"},
+			{"split elsewhere", splitting(id(0), "aa", "x"), fault.InvalidKey, "at", "x", "strictly inside a:b"},
+			{"split twice at a key", splitting(id(0), "ab", "aa", "ab"), fault.InvalidKey, "at", "ab", "twice"},
+			{"split into too many", splitting(id(0), manyKeys...), fault.InvalidArgument, "at", "", "at most 59 keys, which make 60"},
+			{"split at a long key", splitting(id(0), "a"+long), fault.InvalidKey, "at", "a" + long, "4096"},
+
+			{"merge in unknown keyspace", &controlv1.MergeSpansRequest{Keyspace: "nope", Spans: []string{"a", "b"}}, fault.UnknownKeyspace, "keyspace", "nope", ""},
+			{"merge of one", merging(id(0)), fault.InvalidArgument, "span", "", "2 to 16"},
+			{"merge of too many", merging(manySpans...), fault.InvalidArgument, "span", "", "17 spans"},
+			{"merge with itself", merging(id(0), id(0)), fault.InvalidArgument, "span", id(0), "twice"},
+			{"merge unknown span", merging(id(0), "7-7.7"), fault.UnknownSpan, "span", "7-7.7", ""},
+			{"merge what is removed", merging(id(2), id(3)), fault.SpanBusy, "span", id(2), "removed"},
+			{"merge over others", merging(id(3), id(0)), fault.Refused, "span", id(3), "between them is b:d"},
+			{"merge over others names them", merging(id(3), id(0)), fault.Refused, "span", id(3), "merge span " + id(1) + " (b:c)"},
+			{"merge over a hole", merging(id(3), id(4)), fault.Refused, "span", id(4), "between them is e:f; no span covers that"},
+
+			{"cancel a bad name", cancelling("No"), fault.InvalidName, "operator", "No", ""},
+			{"cancel unknown operator", cancelling("7-7"), fault.UnknownOperator, "operator", "7-7", "history"},
+			{"cancel what is over", cancelling(made.GetOperator().GetId()), fault.Refused, "operator", made.GetOperator().GetId(), "done"},
+			{"cancel a creation", cancelling("1-1"), fault.Refused, "operator", "1-1", "creation of keyspace half"},
+
 			{"set of unknown keyspace", &controlv1.SetKeyspaceRequest{Name: "nope", Set: map[string]string{"a": "b"}}, fault.UnknownKeyspace, "keyspace", "nope", ""},
 			{"set nothing", &controlv1.SetKeyspaceRequest{Name: "ks"}, fault.InvalidArgument, "set", "", ""},
 			{"set something bad", &controlv1.SetKeyspaceRequest{Name: "ks", Set: map[string]string{"bad": "7"}}, fault.InvalidArgument, "bad", "7", ""},
@@ -196,7 +239,7 @@ func TestBadInputChangesNothing(t *testing.T) {
 		} {
 			err := call(ctx, api, tc.q)
 			f, ok := fault.As(err)
-			if !ok || f.Reason != tc.want || f.Field != tc.field || f.Value != tc.value || !strings.Contains(f.Message+" "+f.Remedy, tc.says) || f.Remedy == "" {
+			if !ok || f.Reason != tc.want || f.Field != tc.field || f.Value != tc.value || !strings.Contains(f.Message+"; "+f.Remedy, tc.says) || f.Remedy == "" {
 				t.Errorf("%s: want %s on %s %.40q saying %q, got %.300v", tc.name, tc.want, tc.field, tc.value, tc.says, err)
 			}
 			if d := cmp.Diff(before, w.everything()); d != "" {
@@ -223,6 +266,12 @@ func call(ctx context.Context, api controlv1.ControlClient, q request) (err erro
 		_, err = api.RemoveSpan(ctx, q)
 	case *controlv1.MoveSpanRequest:
 		_, err = api.MoveSpan(ctx, q)
+	case *controlv1.SplitSpanRequest:
+		_, err = api.SplitSpan(ctx, q)
+	case *controlv1.MergeSpansRequest:
+		_, err = api.MergeSpans(ctx, q)
+	case *controlv1.CancelOperatorRequest:
+		_, err = api.CancelOperator(ctx, q)
 	case *controlv1.ListOperatorsRequest:
 		_, err = api.ListOperators(ctx, q)
 	case *controlv1.ListNodesRequest:
@@ -244,7 +293,7 @@ func call(ctx context.Context, api controlv1.ControlClient, q request) (err erro
 
 // The same request id at two leaders is one change: the first dies right after its transaction, unheard.
 func TestARequestIsCarriedOutOnceWhoeverLeads(t *testing.T) {
-	for _, kind := range []string{"keyspace", "add", "move", "remove"} {
+	for _, kind := range []string{"keyspace", "add", "move", "remove", "split", "merge"} {
 		for _, when := range []string{"before", "after"} {
 			t.Run(kind+"/"+when, func(t *testing.T) {
 				inWorld(t, func(w *world) { w.repeatedAtTheNextLeader(kind, when) })
@@ -264,6 +313,8 @@ func (w *world) repeatedAtTheNextLeader(kind, when string) {
 		"add":      &controlv1.AddSpanRequest{RequestId: "r", Keyspace: "ks", Range: keyRange("x", "")},
 		"move":     &controlv1.MoveSpanRequest{RequestId: "r", Keyspace: "ks", Span: string(refs[0].ID), To: to},
 		"remove":   &controlv1.RemoveSpanRequest{RequestId: "r", Keyspace: "ks", Span: string(refs[0].ID)},
+		"split":    &controlv1.SplitSpanRequest{RequestId: "r", Keyspace: "ks", Span: string(refs[0].ID), At: [][]byte{[]byte("0000005")}},
+		"merge":    &controlv1.MergeSpansRequest{RequestId: "r", Keyspace: "ks", Spans: []string{string(refs[1].ID), string(refs[0].ID)}},
 	}[kind]
 	m1.diesAt("maintainer/"+kind+"/accept/"+when, 1)
 	ctx, cancel := context.WithTimeout(w.t.Context(), 5*time.Second)

@@ -34,7 +34,7 @@ func (l *loop) look(r operator.Ref, now time.Time) {
 		w.retryAt, w.holdFor, w.failedOn = time.Time{}, operator.Identity{}, "" // it was closed because it was asked to be
 	}
 	waiting := ""
-	for _, a := range l.next(recs) {
+	for _, a := range l.next(recs, w, now) {
 		if text := l.carryOut(a, recs, w, now); text != "" {
 			waiting = text
 		}

@@ -70,10 +70,12 @@ type loop struct {
 	ending   map[string]*ending
 	trimming trimming
 
-	// joint are the spans that an ask concerns beside the one whose work holds it; revoking are operators that their
-	// actors are to end early, by request.
-	joint    map[operator.Ref]operator.Ref
+	// joint are the spans that an ask concerns beside the one whose work holds it.
+	joint map[operator.Ref]operator.Ref
+	// revoking are operators that their actors are to end early, by request; yielding are those left to such a request for
+	// a moment.
 	revoking map[string]*revoking
+	yielding map[string]time.Time
 
 	writes  []write
 	writers int
@@ -91,6 +93,7 @@ func newLoop(m *Maintainer, t *term) *loop {
 		deaf: map[int64]time.Time{}, evicting: map[string]*evicting{},
 		silent: map[string]time.Time{}, settled: time.Now().Add(m.cfg.Settle), hold: newHold(), progress: newProgress(),
 		ending: map[string]*ending{}, joint: map[operator.Ref]operator.Ref{}, revoking: map[string]*revoking{},
+		yielding: map[string]time.Time{},
 	}
 }
 
@@ -141,6 +144,7 @@ func (l *loop) turn(ctx context.Context) {
 	l.compareReports()
 	l.holdMassLoss()
 	l.showUnreachable(now)
+	l.goOnRevoking(now)
 	for range looksPerTurn {
 		r, ok := l.dirty.pop()
 		if !ok {
@@ -153,7 +157,6 @@ func (l *loop) turn(ctx context.Context) {
 	l.place(now)
 	l.tryTheDeaf(now)
 	l.makeRoom()
-	l.goOnRevoking(now)
 	l.evict(ctx, now)
 	l.endKeyspaces(now)
 	l.trim(now)

@@ -62,8 +62,11 @@ func (l *loop) lookAtMembers(w *work) {
 }
 
 // next is what follows from all records. Only a keyspace that is being deleted does not wait for what can be taken back.
-func (l *loop) next(recs operator.Records) []operator.Action {
+func (l *loop) next(recs operator.Records, w *work, now time.Time) []operator.Action {
 	i := recs.Members[0].Intent
+	if l.yields(recs.Members[0], w, now) {
+		return nil
+	}
 	if recs.Keyspace == record.KeyspaceDeleting && i != nil && i.Kind != record.KindRemove && !acted(recs) {
 		return []operator.Action{operator.AcceptRemove{Span: recs.Members[0].Ref}}
 	}

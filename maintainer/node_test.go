@@ -260,6 +260,10 @@ func (n *node) hear(ctx context.Context, m *sessionv1.DispatchResponse) {
 			results = append(results, n.release(ctx, r, a))
 			continue
 		}
+		if shapes(a) {
+			results = append(results, n.result(a, n.shape(ctx, a)))
+			continue
+		}
 		carry = append(carry, a)
 	}
 	results = append(results, n.carryOut(ctx, m.GetTerm(), carry)...)
@@ -379,6 +383,8 @@ func (n *node) end(a *sessionv1.Ask, s operator.Span, c operator.Claim) txn.Part
 
 func (n *node) run(ctx context.Context, outer []txn.Cmp, parts []txn.Part) []txn.Result {
 	var out []txn.Result
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second) // a killed process gets no answer
+	defer cancel()
 	for _, b := range etcdx.Chunk(outer, parts) {
 		res, err := etcdx.Run(ctx, n.etcd.Client(), n.lease, b)
 		if err != nil {

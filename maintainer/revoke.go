@@ -16,6 +16,8 @@ const (
 	// revokedMemory is how long it is remembered, at most, what an actor was asked to end for a request that nobody waits
 	// for any more: a request that is repeated meanwhile has to ask for the very same.
 	revokedMemory = 10 * time.Minute
+	// yieldFor is how long an operator that is to be ended early is left to whoever ends it.
+	yieldFor = 500 * time.Millisecond
 	// answerMargin is how much earlier than its caller a call gives up, so that its reason still arrives.
 	answerMargin = 300 * time.Millisecond
 )
@@ -115,6 +117,7 @@ func (l *loop) revoke(v *revocation) {
 		l.revoking[v.cause.RequestID] = r
 	}
 	r.waiters = append(r.waiters, v)
+	r.again, r.tries = time.Time{}, 0
 }
 
 // same reports whether two revocations are about the same claims.
@@ -130,13 +133,38 @@ func (v *revocation) same(o *revocation) bool {
 	return true
 }
 
+// release has those that wait make a new plan, and leaves the operator to them for a moment: should its actor have died, it
+// ends as they have asked instead of going on.
+func (l *loop) release(r *revoking, now time.Time) {
+	r.forgetGone()
+	for _, v := range r.waiters {
+		close(v.over)
+	}
+	if len(r.waiters) > 0 && r.operator != "" {
+		l.yielding[r.operator] = now.Add(yieldFor)
+	}
+}
+
+// yields reports whether an operator is left to somebody who ends it, and looks again after that.
+func (l *loop) yields(m operator.Member, w *work, now time.Time) bool {
+	until, ok := l.yielding[operatorOf(m)]
+	if !ok || !now.Before(until) {
+		return false
+	}
+	l.wake(m.Ref, w, until)
+	return true
+}
+
 // goOnRevoking asks actors again, and ends what has been overtaken.
 func (l *loop) goOnRevoking(now time.Time) {
+	for id, until := range l.yielding {
+		if !now.Before(until) {
+			delete(l.yielding, id)
+		}
+	}
 	for id, r := range l.revoking {
 		if l.overtaken(r.revocation) {
-			for _, v := range r.waiters {
-				close(v.over)
-			}
+			l.release(r, now)
 			delete(l.revoking, id)
 			continue
 		}
