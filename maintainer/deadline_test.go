@@ -93,8 +93,15 @@ func TestALateOpeningIsGivenUpAndTriedElsewhere(t *testing.T) {
 		})
 		r := w.keyspace("ks", 1)[0]
 		w.claimed(r)
-		w.node("n2")
 		began := time.Now()
+		w.eventually("given up", 5*time.Second, func() string {
+			if s := w.shown(r); s.GetState() != stateFailing || !strings.Contains(s.GetLastError(), "took too long") {
+				return s.String()
+			}
+			return ""
+		})
+		w.node("n2")
+		w.eventually("all registered", time.Second, func() string { return w.unregistered(m) })
 		w.owned("ks", 1, time.Minute)
 		if took := time.Since(began); took < 2500*time.Millisecond || took > 5500*time.Millisecond {
 			t.Errorf("opened elsewhere after %v; it may take 3 s, and a retry waits about 1 s", took)

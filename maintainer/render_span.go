@@ -58,7 +58,7 @@ type spanLook struct {
 }
 
 // look puts together what the records say and what was heard.
-func look(f spanFacts, k *known, now time.Time) spanLook {
+func look(f spanFacts, k *known, _ time.Time) spanLook {
 	l := spanLook{spanFacts: f, heard: k.span(f.Ref)}
 	l.own = f.owned && l.heard.session == f.Owner.Session
 	l.muted = f.owned && !k.node(f.Owner.Session).connected

@@ -122,8 +122,11 @@ func TestPlaceAvoidsAllThatFailed(t *testing.T) {
 		avoid []string
 		want  string
 	}{
-		{[]string{"n0", "n1"}, "n2"}, {[]string{"n1", "n0"}, "n2"},
-		{[]string{"n0", "n1", "n2"}, "n0"}, {[]string{"n2", "n1", "n0"}, "n2"}, {[]string{"gone", "n0"}, "n1"},
+		{[]string{"n0", "n1"}, "n2"},
+		{[]string{"n1", "n0"}, "n2"},
+		{[]string{"n0", "n1", "n2"}, "n0"},
+		{[]string{"n2", "n1", "n0"}, "n2"},
+		{[]string{"gone", "n0"}, "n1"},
 	} {
 		ws[0].Avoid = tc.avoid
 		if placed, _ := scheduler.Place(ws, ns); placed[0].Node != tc.want {
