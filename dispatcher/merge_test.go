@@ -166,9 +166,11 @@ func TestMergeRefused(t *testing.T) {
 		for n, id := range sources {
 			m.spans[n] = m.record(id)
 		}
-		older, before := m.term, len(m.leader.node("n1").results)
+		older := m.term
 		m.lead()
 		m.eventually("the stream is back", func() bool { return m.leader.node("n1").fulls == 2 })
+		time.Sleep(time.Second) // what the last stream may have lost is repeated
+		before := len(m.leader.node("n1").results)
 		ask := m.askTogether(sessionv1.Ask_ACTION_CLOSE, m.spans...)
 		m.leader.send("n1", &sessionv1.DispatchResponse{Term: older, Asks: []*sessionv1.Ask{ask}})
 		m.eventually("refused by its term", func() bool {
@@ -337,4 +339,37 @@ func TestMergeOfABrokenSource(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What the leader knows to be durable counts, also where the workload does not know its own position.
+func TestMergeFromWhatTheLeaderKnows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMerging(t, closesWhere)
+		m.p.sink.set(func() { clear(m.p.sink.at) })
+		ask := m.askTogether(sessionv1.Ask_ACTION_CLOSE, m.spans...)
+		for n := range ask.Members {
+			at := uint64(70 + n)
+			ask.Members[n].Checkpoint = &at
+		}
+		m.sendAsk("n1", ask)
+		m.merged(70)
+	})
+}
+
+// A merge of spans that this session does not own is refused, and nothing is kept of it.
+func TestMergeOfForeignSpans(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p := w.ready("n1")
+		w.tile("a", "b")
+		spans := w.acceptAll(mergeOf("9-m", "a", "b"), "a", "b")
+		w.sendAsk("n1", w.askTogether(sessionv1.Ask_ACTION_CLOSE, spans...))
+		w.eventually("refused", func() bool { return w.leader.lastResult("n1", "a").GetResult() == refused })
+		start := time.Now()
+		p.stop()
+		<-p.done
+		if d := time.Since(start); p.err != nil || d > time.Second {
+			t.Errorf("stopped after %v: %v", d, p.err)
+		}
+	})
 }

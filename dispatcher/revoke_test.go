@@ -1,6 +1,7 @@
 package dispatcher_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	sessionv1 "github.com/spanward/spanward/api/session/v1"
 	"github.com/spanward/spanward/dispatcher"
+	"github.com/spanward/spanward/internal/failpoint"
 	"github.com/spanward/spanward/internal/record"
 	"github.com/spanward/spanward/operator"
 	"github.com/spanward/spanward/span"
@@ -359,25 +361,118 @@ func TestRemoveSupersedesAMerge(t *testing.T) {
 	}
 }
 
-// A source that does not run, since the session had to give it up, opens like the others when the merge is cancelled.
+// A source that does not run, since the session had to give it up, opens like the others when the merge is cancelled: with
+// the workload and the settings that the ask has told. Without that workload it is given up.
 func TestCancelOfAMergeWithASourceThatDoesNotRun(t *testing.T) {
+	for _, workload := range []string{"test", "mirror"} {
+		t.Run(workload, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				p := w.ready("n1")
+				w.tile("a", "b")
+				w.open("n1", "a")
+				b := w.record("b")
+				b.Owner = record.Owner{Node: "n1", Session: w.session("n1"), Token: 5}
+				w.put(w.layout.Span("ks", "b"), record.EncodeSpan(b.Span))
+				p.sink.hold(p.sink.holdClose, "a")
+				spans := w.acceptAll(mergeOf("9-m", "a", "b"), "a", "b")
+				ask := w.askTogether(sessionv1.Ask_ACTION_CLOSE, spans...)
+				ask.Workload = workload
+				w.sendAsk("n1", ask)
+				w.eventually("closing", func() bool { return len(p.sink.trace("a")) == 3 })
+				w.cancel(spans...)
+				w.eventually("told", func() bool { return w.wasRevoked("b") })
+				at := w.ended("9-m", byUser)
+				w.again("a", at)
+				if workload == "test" {
+					w.again("b", at)
+					return
+				}
+				w.eventually("given up", func() bool { return w.leader.lastResult("n1", "b").GetResult() == openFailed })
+				if s := w.record("b"); !s.Owner.Nobody() || w.claim("b") != nil {
+					t.Errorf("b: %+v, claim %v", s, w.claim("b"))
+				}
+			})
+		})
+	}
+}
+
+// A source that had failed by itself is well when it is opened again.
+func TestCancelOfAMergeOfABrokenSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMerging(t, canCloseAt)
+		m.p.sink.hold(m.p.sink.holdHold, "b")
+		m.ask()
+		m.eventually("held", func() bool { return slices.Contains(m.p.sink.trace("b"), "hold") })
+		m.p.sink.reporter("a").Fail(errors.New("sink is gone"))
+		time.Sleep(time.Second)
+		m.cancel(m.spans...)
+		m.eventually("told", func() bool { return m.wasRevoked("a") })
+		m.again("a", m.ended("9-m", byUser))
+		time.Sleep(time.Second)
+		if st := m.leader.node("n1").spans["a"]; st.GetState() != sessionv1.SpanStatus_STATE_RUNNING || st.GetError() != "" {
+			t.Errorf("reported as %v", st)
+		}
+	})
+}
+
+// The cancel comes just after the Close has returned: the instance is not touched any more, and the position that it closed
+// at is where the span goes on.
+func TestCancelJustAfterTheClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		p := w.ready("n1")
-		w.tile("a", "b")
+		returned, goOn := make(chan struct{}), make(chan struct{})
+		p := w.ready("n1", func(c *dispatcher.Config) {
+			c.Failpoints = failpoint.NewHook(func(_ context.Context, name string) error {
+				if name == "dispatcher/move/close/after" {
+					close(returned)
+					<-goOn
+				}
+				return nil
+			})
+		})
+		w.tile("a")
 		w.open("n1", "a")
-		b := w.record("b")
-		b.Owner = record.Owner{Node: "n1", Session: w.session("n1"), Token: 5}
-		w.put(w.layout.Span("ks", "b"), record.EncodeSpan(b.Span))
-		p.sink.hold(p.sink.holdClose, "a")
-		spans := w.acceptAll(mergeOf("9-m", "a", "b"), "a", "b")
-		w.sendAsk("n1", w.askTogether(sessionv1.Ask_ACTION_CLOSE, spans...))
-		w.eventually("closing", func() bool { return len(p.sink.trace("a")) == 3 })
-		w.cancel(spans...)
-		w.eventually("told", func() bool { return w.wasRevoked("b") })
-		at := w.ended("9-m", byUser)
-		w.again("a", at)
-		w.again("b", at)
+		p.sink.position = record.At(41)
+		s := w.accept("a", record.KindMove, "n2")
+		w.leader.ask("n1", sessionv1.Ask_ACTION_CLOSE, s)
+		<-returned
+		w.cancel(s)
+		time.Sleep(time.Second)
+		close(goOn)
+		w.eventually("told", func() bool { return w.wasRevoked("a") })
+		w.again("a", w.ended("9-a", byUser))
+		if from := p.sink.taskOf("a").From; from != record.At(41) {
+			t.Errorf("opened again at %v", from)
+		}
+		equal(t, "events", []string{"open", "opened", "close", "closed", "open", "opened"}, p.sink.trace("a"))
+	})
+}
+
+// A former leader's wish to remove a source of a merge that closes is not carried out. What was cut off for it is given up,
+// and the merge is still there for the next leader.
+func TestSupersedeOfAMergeByAFormerLeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMerging(t, canCloseAt)
+		m.p.sink.hold(m.p.sink.holdClose, "b")
+		m.p.sink.hold(m.p.sink.holdClose, "c")
+		m.ask()
+		m.eventually("closing", func() bool { return len(m.p.sink.trace("b")) == 4 && len(m.p.sink.trace("a")) == 5 })
+		older := m.term
+		m.lead()
+		m.eventually("the stream is back", func() bool { return m.leader.node("n1").fulls == 2 })
+		m.leader.setTerm(older)
+		m.supersede(m.spans[1], m.spans[0], m.spans[2])
+		m.eventually("given up", func() bool { return m.claim("a") == nil && m.claim("b") == nil && m.claim("c") == nil })
+		for n, id := range sources {
+			if s := m.record(id); s.Mod != m.spans[n].Mod {
+				t.Errorf("%s: %+v", id, s)
+			}
+		}
+		m.eventually("nothing runs", func() bool { return m.p.sink.running() == 0 && len(m.leader.node("n1").spans) > 0 })
+		m.leader.setTerm(m.term)
+		m.ask()
+		m.swapped("n1", sources, []span.ID{"9-m.0"})
 	})
 }
 

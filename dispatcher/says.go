@@ -42,6 +42,8 @@ type asked struct {
 type pull struct {
 	// full asks for everything: it is the first report on a stream.
 	full bool
+	// revision up to which nothing that the session has sent is unknown, 0 if that was not found out.
+	revision int64
 	// reply has room for it.
 	reply chan *sessionv1.Report
 }
@@ -90,6 +92,7 @@ func (s *says) result(r operator.Ref, say operator.Say) {
 
 func (s *says) pulled(p pull) {
 	s.reader = &p
+	s.revision = max(s.revision, p.revision)
 	s.urgent = s.urgent || p.full
 }
 

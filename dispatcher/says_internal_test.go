@@ -91,6 +91,22 @@ func TestResultsOfABrokenStreamAreRepeated(t *testing.T) {
 	}
 }
 
+// The end of one operator on a span and what follows for another one are both said.
+func TestResultsOfTwoOperators(t *testing.T) {
+	l := saying(0, operator.Idle)
+	a := operator.Ref{Keyspace: "ks", ID: "a"}
+	l.says.result(a, operator.Say{Result: operator.ResultClaimed, Operator: "1-1"})
+	l.says.result(a, operator.Say{Result: operator.ResultRevoked, Operator: "1-1"})
+	l.says.result(a, operator.Say{Result: operator.ResultDone})
+	var got []sessionv1.StageResult_Result
+	for _, r := range l.delta().GetResults() {
+		got = append(got, r.GetResult())
+	}
+	if len(got) != 2 || got[0] != sessionv1.StageResult_RESULT_REVOKED || got[1] != sessionv1.StageResult_RESULT_DONE {
+		t.Errorf("said %v", got)
+	}
+}
+
 // While a transaction is in flight etcd may know more than the dispatcher, which says so.
 func TestStates(t *testing.T) {
 	want := map[operator.Phase]sessionv1.SpanStatus_State{

@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
@@ -162,7 +163,7 @@ func (s *stream) listen(ctx context.Context, str sessionv1.Session_DispatchClien
 // report sends whatever there is to say, one message at a time: a slow stream makes reports fewer, not longer queues.
 func (s *stream) report(ctx context.Context, str sessionv1.Session_DispatchClient, log *zap.Logger) error {
 	for full := true; ; full = false {
-		r, err := s.pull(ctx, full)
+		r, err := s.pull(ctx, s.first(ctx, full))
 		if err != nil {
 			return err
 		}
@@ -185,8 +186,24 @@ func (s *stream) report(ctx context.Context, str sessionv1.Session_DispatchClien
 	}
 }
 
-func (s *stream) pull(ctx context.Context, full bool) (*sessionv1.Report, error) {
-	p := pull{full: full, reply: make(chan *sessionv1.Report, 1)}
+// first is the pull of a full report, on a new stream: it is as new as etcd is now. What was written before is in the
+// actors or, if its answer is still to come, reported as pending. Without it a session that writes nothing would go on
+// reporting at a revision that the leader's own writes have overtaken.
+func (s *stream) first(ctx context.Context, full bool) pull {
+	p := pull{full: full}
+	if !full {
+		return p
+	}
+	try, cancel := context.WithTimeout(ctx, retryPause)
+	defer cancel()
+	if r, err := s.d.cfg.Client.Get(try, s.d.cfg.Cluster.Node(s.d.cfg.Name), clientv3.WithCountOnly()); err == nil {
+		p.revision = r.Header.Revision
+	}
+	return p
+}
+
+func (s *stream) pull(ctx context.Context, p pull) (*sessionv1.Report, error) {
+	p.reply = make(chan *sessionv1.Report, 1)
 	select {
 	case s.loop.pulls <- p:
 	case <-ctx.Done():
