@@ -169,7 +169,7 @@ func TestLineage(t *testing.T) {
 	made("1-1", record.KindSplit, record.OutcomeDone, []string{"old"}, "left", "right")
 	made("1-2", record.KindMerge, record.OutcomeDone, []string{"left", "other"}, "merged")
 	made("1-3", record.KindRemove, record.OutcomeDone, []string{"right"})
-	made("1-4", record.KindRemove, record.OutcomeCancelled, []string{"merged"})
+	made("1-4", record.KindRemove, record.OutcomeCancelled, []string{"old"})
 	made("1-5", record.KindSplit, record.OutcomeDone, []string{"lost"}, "lost.0", "lost.1")
 	many := make([]string, namedSuccessors+5)
 	for i := range many {

@@ -351,7 +351,9 @@ var cases = []struct {
 		func(w *world, x *tx) {
 			w.apply(x)
 			w.apply(w.endAll(record.OutcomeCancelled, "a"))
-			w.apply(w.trim())
+			for forgotten := w.trim(); len(forgotten.dels) > 0; forgotten = w.trim() {
+				w.apply(forgotten)
+			}
 		},
 	},
 	{
