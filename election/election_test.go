@@ -395,9 +395,12 @@ func TestEveryElectionIsANewTerm(t *testing.T) {
 			t.Fatal("resigned without etcd")
 		}
 		a.process.Inject(nil)
-		if again := a.mustWin(t); again.Term() <= seat.Term() {
+		again := a.mustWin(t)
+		if again.Term() <= seat.Term() {
 			t.Errorf("term %d after %d", again.Term(), seat.Term())
 		}
+		mustWrite(t, a, seat, false) // the key's value is the same as then
+		mustWrite(t, a, again, true)
 	})
 }
 

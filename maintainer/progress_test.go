@@ -3,6 +3,7 @@ package maintainer
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -96,6 +97,8 @@ func TestAnOpeningWaitsForTheProgressWrite(t *testing.T) {
 		m, refs := w.settled(1, "n1")
 		n := w.nodes[0]
 		hold := make(chan struct{})
+		release := sync.OnceFunc(func() { close(hold) })
+		defer release()
 		m.at(func(name string) error {
 			if name == "maintainer/any/progress/after" {
 				<-hold
@@ -116,7 +119,7 @@ func TestAnOpeningWaitsForTheProgressWrite(t *testing.T) {
 		if again := len(w.openings(refs[0])); again != asked {
 			t.Fatal("asked to open while a write of its position is outstanding")
 		}
-		close(hold)
+		release()
 		w.eventually("asked to open", time.Second, func() string {
 			asks := w.openings(refs[0])
 			if len(asks) == asked {
