@@ -365,11 +365,10 @@ func TestMergeOfForeignSpans(t *testing.T) {
 		spans := w.acceptAll(mergeOf("9-m", "a", "b"), "a", "b")
 		w.sendAsk("n1", w.askTogether(sessionv1.Ask_ACTION_CLOSE, spans...))
 		w.eventually("refused", func() bool { return w.leader.lastResult("n1", "a").GetResult() == refused })
-		start := time.Now()
-		p.stop()
-		<-p.done
-		if d := time.Since(start); p.err != nil || d > time.Second {
-			t.Errorf("stopped after %v: %v", d, p.err)
+		w.leader.cut("n1")
+		w.eventually("reported", func() bool { return w.leader.node("n1").fulls == 2 })
+		if s := w.leader.node("n1").spans; len(s) > 0 || p.Stats().Closing > 0 {
+			t.Errorf("reported %v, stats %+v", s, p.Stats())
 		}
 	})
 }

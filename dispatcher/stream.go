@@ -194,7 +194,7 @@ func (s *stream) first(ctx context.Context, full bool) pull {
 	if !full {
 		return p
 	}
-	try, cancel := context.WithTimeout(ctx, retryPause)
+	try, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if r, err := s.d.cfg.Client.Get(try, s.d.cfg.Cluster.Node(s.d.cfg.Name), clientv3.WithCountOnly()); err == nil {
 		p.revision = r.Header.Revision
