@@ -16,6 +16,8 @@ GO ?= go
 TESTFLAGS ?=
 # ARGS goes to `spanward dev`: make run ARGS='--dispatchers 5'.
 ARGS ?=
+# ONLY is a pattern of names: make mutants ONLY='lease|claim'.
+ONLY ?=
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 PLATFORMS ?= linux/amd64 linux/arm64
 
@@ -59,11 +61,17 @@ test-race: ## run the tests under the race detector
 	fi
 
 .PHONY: test-full
-test-full: test-race ## test-race, then every property with fifty times the cases
+test-full: test-race ## test-race, then properties with fifty times the cases, deeper explorations, and mutants
+	SPANWARD_DEEP=1 $(GO) test -count=1 -timeout 60m $(TESTFLAGS) ./internal/explore
 	pkgs='$(RAPID_PKGS)'
 	if [ -n "$$pkgs" ]; then
 		$(GO) test -count=1 -timeout 60m $(TESTFLAGS) $$pkgs -args -rapid.checks=5000
 	fi
+	$(MAKE) mutants
+
+.PHONY: mutants
+mutants: ## take one rule after another out of the code and show which test notices (ONLY='lease|claim')
+	$(GO) run ./internal/mutants -only '$(ONLY)'
 
 .PHONY: bench
 bench: ## run the benchmarks

@@ -28,7 +28,7 @@ var floors = map[string]int{
 	"workload": 3, "client": 3, "web": 3, "internal/output": 3,
 
 	"cmd": 4, "integration": 4, "examples": 4,
-	"internal/etcdtest": 4, "internal/explore": 4, "internal/sim": 4, "internal/tools": 4,
+	"internal/etcdtest": 4, "internal/explore": 4, "internal/mutants": 4, "internal/sim": 4, "internal/tools": 4,
 }
 
 // unreachable is what a package must not depend on, however many imports lie between: whoever embeds the worker SDK
