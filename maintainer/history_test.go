@@ -99,7 +99,8 @@ func TestStepsOfOneSpanKeepTheirOrder(t *testing.T) {
 	sc.span("a", record.Span{Intent: &record.Intent{
 		Operator: "5-1", Kind: record.KindMove, By: record.ByUser, CreatedAt: sc.now, Spans: []string{"a"}, HandedOff: true,
 		Marks: []record.Mark{
-			{Stage: record.StageQueued, At: sc.now}, {Stage: record.StageClosing, At: sc.now.Add(-time.Second), Node: "n1"},
+			{Stage: record.StageQueued, At: sc.now},
+			{Stage: record.StageClosing, At: sc.now.Add(-time.Second), Node: "n1"},
 			{Stage: record.StageHandedOff, At: sc.now.Add(time.Second), Node: "n1"},
 		},
 	}})

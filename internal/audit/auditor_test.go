@@ -363,7 +363,7 @@ var cases = []struct {
 			w.apply(w.endAll(record.OutcomeCancelled, "a"))
 		},
 		func(w *world) *tx { return w.trim() },
-		func(w *world, x *tx) { w.apply(newTx().del(w.layout.Leader())) },
+		func(w *world, _ *tx) { w.apply(newTx().del(w.layout.Leader())) },
 	},
 	{
 		"a history that changes", NoLoss + ": put twice",
