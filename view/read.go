@@ -68,6 +68,15 @@ func (s *State) Span(ref operator.Ref) *Span {
 	return nil
 }
 
+// OwnedSince is the revision that made the present owner of a span, or a later one if this view has not seen it. An
+// owner's own report that is as new as this knows of its ownership, whatever others have written to the record since.
+func (s *State) OwnedSince(ref operator.Ref) int64 {
+	if sl := s.find(ref); sl != nil {
+		return sl.owned
+	}
+	return 0
+}
+
 // Spans of a keyspace, in the order of their ranges.
 func (s *State) Spans(keyspace string) iter.Seq[*Span] {
 	return func(yield func(*Span) bool) {

@@ -32,6 +32,8 @@ type slot struct {
 	ref   operator.Ref
 	span  *Span
 	claim *Claim
+	// owned is the revision that made the span's present owner, or a later one if nobody saw that.
+	owned int64
 	// progress is the highest entry for the span, of so many buckets.
 	progress record.Position
 	buckets  int

@@ -50,6 +50,9 @@ func (s *State) putSpan(p keys.Parsed, c *Change, d *Dirty) error {
 	r.Owner.Node, r.LastNode = s.name(r.Owner.Node), s.name(r.LastNode)
 	sl := s.slot(p.Keyspace, p.Span)
 	s.unlinkSpan(sl)
+	if sl.span == nil || sl.span.Owner != r.Owner {
+		sl.owned = c.Mod
+	}
 	sl.span = &Span{Ref: sl.ref, Span: r, Mod: c.Mod}
 	s.linkSpan(sl)
 	d.span(sl.ref)
