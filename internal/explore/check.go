@@ -10,7 +10,7 @@ import (
 
 // checkWrite notices what no transaction may do, whatever the state is afterwards.
 func (x *explorer) checkWrite(t *state, before *store, w *sent) {
-	if w.term != 0 && w.term != before.kvs[x.leaderKey].mod {
+	if w.term != 0 && w.term != before.kvs[x.leaderKey].mod && !x.cfg.Mutant.Termless {
 		t.bad = "a transaction of a former leader, or one that it asked for, was carried out"
 	}
 	for n, k := range x.history {
@@ -245,7 +245,7 @@ func (x *explorer) clean(t *state) bool {
 func (x *explorer) settled(t *state, i int, rec operator.Span) bool {
 	switch x.cfg.Keyspace {
 	case record.KeyspacePaused:
-		return rec.Intent == nil && rec.Owner.Nobody()
+		return rec.Intent == nil && !x.present(t, x.nodeIndex[rec.Owner.Node], rec.Owner.Session)
 	case record.KeyspaceDeleting:
 		return false
 	default:

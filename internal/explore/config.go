@@ -26,6 +26,9 @@ type Config struct {
 	// Unfenced: the sink takes every write, so that only waiting protects it. Sessions then end either by expiry, with
 	// their process, or from outside, under a process that acts until its own clock stops it.
 	Unfenced bool
+	// OneAsk: an opening is not asked of a node while another one may still come to an earlier ask of the same span, so
+	// there are no late asks, and no late copies of claims.
+	OneAsk bool
 	// Coarse: instances cannot choose the position that they close at.
 	Coarse bool
 	// Keyspace is the state of the only keyspace; zero is running.
@@ -83,7 +86,9 @@ const (
 )
 
 // can reports whether another fault of a kind may happen.
-func (x *explorer) can(s *state, f Fault) bool { return s.left > 0 && x.cfg.Of&f != 0 }
+func (x *explorer) can(s *state, f Fault) bool {
+	return s.left > 0 && x.cfg.Of&f != 0 && !(x.cfg.OneAsk && f&(LateAsk|LateCopy) != 0)
+}
 
 // Mutant takes a rule away.
 type Mutant struct {
@@ -91,6 +96,8 @@ type Mutant struct {
 	Send func(s Sent) Sent
 	// Fenceless says that transactions of sessions that are over may land, so that the model must not take them for dead.
 	Fenceless bool
+	// Termless says that what a former leader wanted may be carried out; else that alone is a violation.
+	Termless bool
 	// Early says that Close is taken to have ended at once, while the instance goes on for a while.
 	Early bool
 	// Next changes what the leader does.

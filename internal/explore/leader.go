@@ -140,6 +140,11 @@ func (x *explorer) askClose(s *state, a operator.AskClose) {
 func (x *explorer) place(s *state, a operator.Place) {
 	i := x.spanOf(string(a.Span.ID))
 	rec, _ := x.span(s, i)
+	for _, p := range s.procs {
+		if x.cfg.OneAsk && p.held[i] != nil && p.held[i].Phase == operator.Claiming {
+			return
+		}
+	}
 	for n, name := range x.cfg.Nodes {
 		if a.Only == "" || a.Only == name || x.cfg.Of&Failure != 0 {
 			session := s.etcd.kvs[x.nodeKeys[n]].create
