@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -88,12 +89,12 @@ func TestTrimmingGoesOnAtTheNextLeader(t *testing.T) {
 		many := w.past("gone", 3, 70, 30*time.Minute) // too many, not too old
 		fresh := w.past("ks", 4, 70, 90*time.Second)  // too many, but somebody may still wait for them
 		kept := w.everything()
-		written := 0
+		var written atomic.Int64
 		m1.at(func(name string) error {
 			if name != "maintainer/any/trim/after" {
 				return nil
 			}
-			if written++; written == 2 {
+			if written.Add(1) == 2 {
 				m1.kill(true)
 				return errKilled
 			}
@@ -103,7 +104,7 @@ func TestTrimmingGoesOnAtTheNextLeader(t *testing.T) {
 			if m1.current() == nil {
 				return ""
 			}
-			return fmt.Sprint("after ", written, " batches")
+			return fmt.Sprint("after ", written.Load(), " batches")
 		})
 		left := w.remembered("ks")
 		if len(left) <= len(fresh) || slices.Contains(left, old[0]) || !slices.Contains(left, old[249]) {
