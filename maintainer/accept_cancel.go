@@ -2,6 +2,7 @@ package maintainer
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	controlv1 "github.com/spanward/spanward/api/control/v1"
@@ -64,14 +65,28 @@ func checkCancel(s *view.State, members []*view.Span, actor operator.Claim) erro
 	case i.Kind == record.KindRemove && ks != nil && ks.State == record.KeyspaceDeleting:
 		return late("is part of the deletion of keyspace %s, which goes on", ks.Name).Fix("create the keyspace again when it is gone")
 	}
-	for _, id := range i.Spans {
-		if q := quarantined(s, func(p keys.Parsed) bool {
-			return p.Kind == keys.Span && p.Keyspace == members[0].Keyspace && string(p.Span) == id
-		}); q != nil {
-			return unreadable("span", id, q)
-		}
+	return checkReadable(s, members[0])
+}
+
+// checkReadable refuses to end an operator of which a span has a record that nobody can read: it could be left there.
+func checkReadable(s *view.State, member *view.Span) error {
+	if id, q := unreadableMember(s, member.Keyspace, member.Intent); q != nil {
+		return unreadable("span", id, q)
 	}
 	return nil
+}
+
+func unreadableMember(s *view.State, keyspace string, i *record.Intent) (string, *view.Quarantine) {
+	if i == nil || len(i.Spans) < 2 {
+		return "", nil
+	}
+	q := quarantined(s, func(p keys.Parsed) bool {
+		return p.Kind == keys.Span && p.Keyspace == keyspace && slices.Contains(i.Spans, string(p.Span))
+	})
+	if q == nil {
+		return "", nil
+	}
+	return string(q.Parsed.Span), q
 }
 
 // planCancelKeyspace cancels an operator that is about a whole keyspace, or says why there is nothing to be cancelled.

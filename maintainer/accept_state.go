@@ -60,7 +60,9 @@ func (c *control) planState(s *view.State, t *term, who asker, q *controlv1.Chan
 	}
 	var superseded *record.History
 	if ks.Pending != nil {
+		cause := who.cause(id)
 		h := operator.FinishKeyspace(*ks, record.OutcomeCancelled, "superseded by delete, operator "+id, now)
+		h.Cause = &cause
 		superseded = &h
 	}
 	return plan{operator: id, parts: []txn.Part{operator.AcceptKeyspace(c.layout, *ks, next, superseded)}}, nil

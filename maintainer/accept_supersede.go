@@ -43,6 +43,9 @@ func (c *control) planRemove(s *view.State, t *term, who asker, q *controlv1.Rem
 	if sp.Intent == nil && s.Claim(sp.Ref) == nil {
 		return c.planOn(t, sp, who, record.KindRemove, ""), nil
 	}
+	if err := checkReadable(s, sp); err != nil {
+		return plan{}, err
+	}
 	return c.planSupersede(s, t, sp, who), nil
 }
 

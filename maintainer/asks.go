@@ -3,6 +3,8 @@ package maintainer
 import (
 	"fmt"
 
+	"google.golang.org/protobuf/proto"
+
 	sessionv1 "github.com/spanward/spanward/api/session/v1"
 	"github.com/spanward/spanward/internal/record"
 	"github.com/spanward/spanward/operator"
@@ -11,18 +13,20 @@ import (
 const (
 	// asksPerMessage keeps messages, and the transactions that dispatchers make of them, of a size.
 	asksPerMessage = 100
+	// bytesPerMessage bounds them further: gRPC takes no more than 4 MiB, and a split of many long keys is large.
+	bytesPerMessage = 1 << 20
 	// confirmsPerMessage bounds a list of names only.
 	confirmsPerMessage = 1000
 )
 
 // queueAsk adds the ask to those of this turn. Its record is the one that the plan was made on.
 func (l *loop) queueAsk(s operator.Span, k *ask) {
-	a := &sessionv1.Ask{
-		Keyspace: s.Keyspace, Action: k.action, Members: []*sessionv1.Ask_Member{l.askMember(s, k.action)}, By: int32(k.by), Reason: k.why,
+	if k.members == nil {
+		for _, m := range append([]operator.Span{s}, k.peers...) {
+			k.members = append(k.members, l.askMember(m, k.action))
+		}
 	}
-	for _, p := range k.peers {
-		a.Members = append(a.Members, l.askMember(p, k.action))
-	}
+	a := &sessionv1.Ask{Keyspace: s.Keyspace, Action: k.action, Members: k.members, By: int32(k.by), Reason: k.why}
 	if s.Intent != nil {
 		a.Operator = s.Intent.Operator
 	}
@@ -56,7 +60,7 @@ func (l *loop) queue(session int64, a *sessionv1.Ask) {
 func (l *loop) send() {
 	for session, asks := range l.out {
 		for len(asks) > 0 {
-			n := min(len(asks), asksPerMessage)
+			n := fitting(asks)
 			l.tell(session, &sessionv1.DispatchResponse{Term: l.t.number, Asks: asks[:n:n]})
 			l.m.stats.asks.Add(int64(n))
 			asks = asks[n:]
@@ -71,6 +75,17 @@ func (l *loop) send() {
 	}
 	clear(l.out)
 	clear(l.outConfirm)
+}
+
+// fitting is how many asks go into the next message.
+func fitting(asks []*sessionv1.Ask) int {
+	bytes := 0
+	for n, a := range asks[:min(len(asks), asksPerMessage)] {
+		if bytes += proto.Size(a); bytes > bytesPerMessage && n > 0 {
+			return n
+		}
+	}
+	return min(len(asks), asksPerMessage)
 }
 
 // tell queues a message. A node that takes nothing for so long is cut off: it registers again, and what it was asked

@@ -60,7 +60,7 @@ func (l *loop) member(r operator.Ref) (operator.Member, bool) {
 		m.Opener = l.lapse(r, l.m.past.unseenUntil(s))
 	}
 	if w := l.works[r]; w != nil {
-		m.Missing = w.missing != 0 && s.Mod <= w.missing
+		m.Missing = w.missing != 0 && s.Owner.Token == w.missing
 	}
 	return m, true
 }

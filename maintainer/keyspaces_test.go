@@ -188,7 +188,8 @@ func TestADeleteGoesOnUnderTheNextLeader(t *testing.T) {
 			t.Errorf("accepted again, as %s", id)
 		}
 		w.outcome("ks", id, 60*time.Second)
-		if h := w.outcome("ks", "1-7", time.Second); h.Outcome != record.OutcomeDone {
+		// The move that was under way is superseded where nobody acts on it, else it comes to its end first.
+		if h := w.outcome("ks", "1-7", time.Second); h.Outcome != record.OutcomeDone && (h.Cause == nil || h.Cause.Operator == "") {
 			t.Errorf("the move that was under way: %+v", h)
 		}
 		for _, r := range refs {

@@ -33,12 +33,7 @@ func (l *loop) look(r operator.Ref, now time.Time) {
 	if recs.Keyspace == record.KeyspacePaused && m.Claim == nil && m.Span.Owner.Nobody() {
 		w.retryAt, w.holdFor, w.failedOn = time.Time{}, operator.Identity{}, "" // it was closed because it was asked to be
 	}
-	waiting := ""
-	for _, a := range l.next(recs, w, now) {
-		if text := l.carryOut(a, recs, w, now); text != "" {
-			waiting = text
-		}
-	}
+	waiting := l.goOn(recs, w, now)
 	l.keepTime(m, w, len(recs.Members), now)
 	l.wait(r, w, waiting)
 	l.retire(r, w, m)
@@ -64,7 +59,7 @@ func (l *loop) observe(r operator.Ref, w *work, m operator.Member, now time.Time
 		l.dropAsk(r, w)
 	}
 	l.count(r, weighsOn(m, w))
-	if m.Claim != nil || m.Mod > w.missing {
+	if m.Claim != nil || m.Span.Owner.Token != w.missing {
 		w.missing = 0
 	}
 	switch {

@@ -10,6 +10,7 @@ import (
 	"github.com/spanward/spanward/internal/txn"
 	"github.com/spanward/spanward/operator"
 	"github.com/spanward/spanward/span"
+	"github.com/spanward/spanward/view"
 )
 
 // homeOf is the span whose work an action belongs to. Next decides the same whichever member of an operator is looked at; each
@@ -61,12 +62,39 @@ func (l *loop) lookAtMembers(w *work) {
 	}
 }
 
-// next is what follows from all records. Only a keyspace that is being deleted does not wait for what can be taken back.
-func (l *loop) next(recs operator.Records, w *work, now time.Time) []operator.Action {
-	i := recs.Members[0].Intent
-	if l.yields(recs.Members[0], w, now) {
-		return nil
+// hiddenRetry is how often it is looked whether a record of an operator can be read again.
+const hiddenRetry = time.Second
+
+// goOn carries out what follows from all records. It returns what there is to wait for.
+func (l *loop) goOn(recs operator.Records, w *work, now time.Time) string {
+	m := recs.Members[0]
+	if l.yields(m, w, now) {
+		return w.waiting
 	}
+	if id := l.hiddenMember(m); id != "" {
+		l.wake(m.Ref, w, now.Add(hiddenRetry)) // nothing that becomes of it leads here
+		return fmt.Sprintf("the record of span %s, of the same operator, cannot be read", id)
+	}
+	waiting := ""
+	for _, a := range follows(recs) {
+		if text := l.carryOut(a, recs, w, now); text != "" {
+			waiting = text
+		}
+	}
+	return waiting
+}
+
+// hiddenMember is a span of the same operator whose record nobody can read, "" if there is none. It is still a member.
+func (l *loop) hiddenMember(m operator.Member) string {
+	return read(l.state, func(s *view.State) string {
+		id, _ := unreadableMember(s, m.Keyspace, m.Intent)
+		return id
+	})
+}
+
+// follows is what is to be done, from all records. Only a keyspace that is being deleted does not wait for what can be taken back.
+func follows(recs operator.Records) []operator.Action {
+	i := recs.Members[0].Intent
 	if recs.Keyspace == record.KeyspaceDeleting && i != nil && i.Kind != record.KindRemove && !acted(recs) {
 		return []operator.Action{operator.AcceptRemove{Span: recs.Members[0].Ref}}
 	}
@@ -91,7 +119,8 @@ func (l *loop) askClose(recs operator.Records, w *work, a operator.AskClose, now
 			}
 		}
 	}
-	if w.ask == nil && (m.Intent.Kind == record.KindSplit || len(k.peers) > 0) {
+	fresh := w.ask == nil || w.ask.state == refused || !samePeers(w.ask.peers, k.peers)
+	if fresh && (m.Intent.Kind == record.KindSplit || len(k.peers) > 0) {
 		for _, r := range a.Spans {
 			if l.progress.deferred(r) {
 				return "its position is being written"

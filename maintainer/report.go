@@ -202,13 +202,13 @@ func (l *loop) aborted(r operator.Ref, st *stream) {
 	l.dirty.push(r)
 }
 
-// missing: the owner has answered an ask that what it is about does not run. It said so before, at a revision that the leader
-// itself has overtaken by accepting an operator.
+// missing: the owner has answered an ask that what it is about does not run.
 func (l *loop) missing(r operator.Ref, w *work, mine bool) {
-	if !mine {
+	s, ok := l.state.Span(r)
+	if !mine || !ok || s.Mod != w.ask.mod || s.Owner.Session != w.ask.session {
 		return
 	}
-	w.missing = w.ask.mod
+	w.missing = s.Owner.Token
 	l.dropAsk(r, w)
 	l.dirty.push(r)
 }
@@ -259,10 +259,10 @@ func (l *loop) has(session int64, r operator.Ref) bool {
 // notRunning notes that the recorded owner does not run the span, as of a revision.
 func (l *loop) notRunning(st *stream, r operator.Ref, revision int64) {
 	s, ok := l.state.Span(r)
-	if !ok || s.Owner.Session != st.session || s.Mod > revision {
+	if !ok || s.Owner.Session != st.session || l.state.OwnedSince(r) > revision {
 		return
 	}
-	l.work(r).missing = revision
+	l.work(r).missing = s.Owner.Token
 	l.dirty.push(r)
 }
 

@@ -10,6 +10,7 @@ import (
 
 	controlv1 "github.com/spanward/spanward/api/control/v1"
 	sessionv1 "github.com/spanward/spanward/api/session/v1"
+	"github.com/spanward/spanward/internal/fault"
 	"github.com/spanward/spanward/internal/record"
 	"github.com/spanward/spanward/operator"
 	"github.com/spanward/spanward/span"
@@ -326,4 +327,46 @@ func TestAMergeSurvivesItsNodes(t *testing.T) {
 		}
 		w.owned("ks", 1, time.Minute)
 	})
+}
+
+// A source whose record nobody can read is still one: the merge waits until somebody repairs or deletes it.
+func TestAMergeWaitsForAnUnreadableSource(t *testing.T) {
+	inWorld(t, func(w *world) {
+		_, refs := w.settled(2, "n1")
+		w.nodes[0].refuses(sessionv1.Ask_ACTION_CLOSE)
+		op := w.merge("m1", refs...)
+		time.Sleep(time.Second)
+		good := w.get(w.layout.Span("ks", refs[1].ID)).Kvs[0].Value
+		w.put(w.layout.Span("ks", refs[1].ID), []byte("garbage"))
+		w.nodes[0].obey()
+		time.Sleep(time.Minute)
+		if n := len(w.get(w.layout.History("ks", op.GetId())).Kvs); n != 0 {
+			t.Error("the merge has ended")
+		}
+		if _, err := w.cancel("m1", op.GetId(), "c1"); !fault.Is(err, fault.Refused) || !strings.Contains(err.Error(), string(refs[1].ID)) {
+			t.Errorf("cancel: %v", err)
+		}
+		if _, err := w.remove("m1", refs[0], "rm"); !fault.Is(err, fault.Refused) || !strings.Contains(err.Error(), string(refs[1].ID)) {
+			t.Errorf("remove: %v", err)
+		}
+		w.put(w.layout.Span("ks", refs[1].ID), good)
+		if h := w.outcome("ks", op.GetId(), 5*time.Second); h.Outcome != record.OutcomeDone {
+			t.Errorf("%+v", h)
+		}
+	})
+}
+
+// Asks with long keys go in messages that gRPC takes.
+func TestLargeAsksGoInSeveralMessages(t *testing.T) {
+	ask := &sessionv1.Ask{Members: []*sessionv1.Ask_Member{{Record: make([]byte, 300<<10)}}}
+	large := slices.Repeat([]*sessionv1.Ask{ask}, 10)
+	if n := fitting(large); n != 3 {
+		t.Errorf("%d of 300 KiB each", n)
+	}
+	if n := fitting([]*sessionv1.Ask{{Members: []*sessionv1.Ask_Member{{Record: make([]byte, 2<<20)}}}}); n != 1 {
+		t.Errorf("%d of one that is too large", n)
+	}
+	if n := fitting(slices.Repeat([]*sessionv1.Ask{{}}, 500)); n != asksPerMessage {
+		t.Errorf("%d small ones", n)
+	}
 }

@@ -25,6 +25,11 @@ func (s state) Span(r operator.Ref) (operator.Span, bool) {
 	return *sp, true
 }
 
+// OwnedSince is the revision that made the span's owner.
+func (s state) OwnedSince(r operator.Ref) int64 {
+	return read(s, func(st *view.State) int64 { return st.OwnedSince(r) })
+}
+
 // Claim on a span, false if nobody acts on it.
 func (s state) Claim(r operator.Ref) (operator.Claim, bool) {
 	c := read(s, func(st *view.State) *view.Claim { return st.Claim(r) })

@@ -28,8 +28,8 @@ type work struct {
 	// retryAt is when the span may be opened again; it does not hold once the session in holdFor is gone.
 	retryAt time.Time
 	holdFor operator.Identity
-	// missing is the revision at which the owner has reported that the span does not run, 0 for never.
-	missing int64
+	// missing is the token of an owner that has reported that the span does not run, 0 for none.
+	missing uint64
 	// wakeAt is the next alarm of the span.
 	wakeAt time.Time
 	// waiting is what is shown.
@@ -50,8 +50,10 @@ type ask struct {
 	mod     int64
 	// peers are further spans that the ask is about: all sources of a merge are claimed together.
 	peers []operator.Span
-	by    record.By
-	why   string
+	// members are all of them as they were sent.
+	members []*sessionv1.Ask_Member
+	by      record.By
+	why     string
 	// again is when it is repeated if nothing is heard, or when something else is tried if it was refused.
 	again time.Time
 	tries int

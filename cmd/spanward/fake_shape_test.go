@@ -23,7 +23,7 @@ func (f *fake) MergeSpans(_ context.Context, req *controlv1.MergeSpansRequest) (
 	return &controlv1.MergeSpansResponse{Operator: op}, f.change(req, "span", req.GetSpans()[0])
 }
 
-// CancelOperator knows a move that can be taken back, one that was handed off, and one that hangs.
+// CancelOperator knows a move that can be taken back and one that was handed off.
 func (f *fake) CancelOperator(_ context.Context, req *controlv1.CancelOperatorRequest) (*controlv1.CancelOperatorResponse, error) {
 	if err := f.change(req, "operator", req.GetId()); err != nil {
 		return nil, err
@@ -35,8 +35,6 @@ func (f *fake) CancelOperator(_ context.Context, req *controlv1.CancelOperatorRe
 		return &controlv1.CancelOperatorResponse{Operator: op}, nil
 	case "812-8":
 		return nil, fault.New(fault.Refused, "is past its commit point").On("operator", req.GetId()).Fix("wait until it is over")
-	case "812-9":
-		return nil, fault.New(fault.Timeout, "n1 has not given it up yet").On("operator", req.GetId())
 	}
 	return nil, fault.New(fault.UnknownOperator, "is not known, or no longer").On("operator", req.GetId()).Fix("see `spanward history`")
 }
