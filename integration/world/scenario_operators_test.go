@@ -248,11 +248,35 @@ func askLateOpening(w *World, spans []string) error {
 	return askAdd(w, spans)
 }
 
+// askEvict evicts a node that does not see that it was, so that the leader has to end its session.
 func askEvict(w *World, _ []string) error {
-	return w.call(func(ctx context.Context) error {
+	p := w.Proc("d1")
+	p.etcd.Pause()
+	defer p.etcd.Resume()
+	err := w.call(func(ctx context.Context) error {
 		_, err := w.Control().EvictNode(ctx, &controlv1.EvictNodeRequest{RequestId: "e1", Name: "d1"})
+		if !w.registered("d1") {
+			return nil // its lease was over before anybody could evict it
+		}
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	w.Until("the session is over", func() string {
+		if w.registered("d1") && w.Proc("d1") == p {
+			return "the node key is there"
+		}
+		return ""
+	})
+	return nil
+}
+
+func (w *World) registered(node string) bool {
+	ctx, cancel := w.ctx()
+	defer cancel()
+	r, err := w.etcd.Client().Get(ctx, w.layout.Node(node))
+	return err != nil || len(r.Kvs) > 0
 }
 
 // unclaimed says that nobody acts on the span yet; one that is gone or that is handed off has been acted on.
