@@ -1,6 +1,7 @@
 package dispatcher_test
 
 import (
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -8,30 +9,49 @@ import (
 
 	sessionv1 "github.com/spanward/spanward/api/session/v1"
 	"github.com/spanward/spanward/internal/etcdtest"
+	"github.com/spanward/spanward/internal/record"
 )
 
-// Somebody deletes the node key while the commit of an opening is on its way. Whoever reads etcd from then on takes the
-// session for over, so it must not become an owner any more.
-func TestNothingLandsWithoutTheNodeKey(t *testing.T) {
+// Whoever reads etcd after a node key has gone takes its session for over. So whatever a dispatcher writes about spans
+// compares the key that made its session, whether it has heard that it is gone or not; and claims compare the term.
+func TestEverythingIsSentUnderTheNodeKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		p := w.ready("n1")
-		s := w.span("a")
-		old, sent := w.session("n1"), 0
+		node, leader := w.layout.Node("n1"), w.layout.Leader()
+		session, term := w.session("n1"), w.term
+		var mu sync.Mutex
+		claims, others := 0, 0
 		p.etcd.Inject(func(c etcdtest.Call) etcdtest.Fault {
-			if r, ok := c.Request.(*pb.TxnRequest); ok && len(r.Success) > 0 {
-				if sent++; sent == 2 { // the claim was the first
-					_, err := w.etcd.Client().Delete(t.Context(), w.layout.Node("n1"))
-					return etcdtest.Fault{Err: err}
-				}
+			r, ok := c.Request.(*pb.TxnRequest)
+			if !ok || len(r.Success) == 0 || r.Success[0].GetRequestTxn() == nil {
+				return etcdtest.Fault{}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			under := map[string]int64{}
+			for _, cmp := range r.Compare {
+				under[string(cmp.Key)] = max(cmp.GetCreateRevision(), cmp.GetModRevision())
+			}
+			if under[node] != session {
+				t.Errorf("sent under %v, without the node key", under)
+			}
+			if under[leader] == term {
+				claims++
+			} else {
+				others++
 			}
 			return etcdtest.Fault{}
 		})
-		w.leader.ask("n1", sessionv1.Ask_ACTION_OPEN, s)
-		w.eventually("a new session", func() bool { return w.session("n1") > old })
-		if o := w.record("a").Owner; !o.Nobody() {
-			t.Errorf("owned by session %d of %s, which was over", o.Session, o.Node)
+		w.span("a")
+		w.open("n1", "a")
+		w.leader.ask("n1", sessionv1.Ask_ACTION_CLOSE, w.accept("a", record.KindRemove, ""))
+		w.eventually("removed", func() bool { return w.record("a").Mod == 0 })
+		p.etcd.Inject(nil) // what a stop writes is about the node key itself
+		mu.Lock()
+		defer mu.Unlock()
+		if claims != 2 || others != 2 { // opening, closing; commit, remove
+			t.Errorf("%d transactions under the term and %d others", claims, others)
 		}
-		equal(t, "events", []string{"open", "opened", "aborted"}, p.sink.trace("a"))
 	})
 }

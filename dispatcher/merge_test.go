@@ -32,7 +32,7 @@ func newMerging(t *testing.T, prepare func(*sink), change ...func(*dispatcher.Co
 	w.tile(sources...)
 	for n, id := range sources {
 		w.open("n1", id)
-		m.p.sink.at[string(id)] = record.At(uint64(10 * (n + 1)))
+		m.p.sink.set(func() { m.p.sink.at[string(id)] = record.At(uint64(10 * (n + 1))) })
 	}
 	m.spans = w.acceptAll(mergeOf("9-m", "a", "b", "c"), sources...)
 	return m
@@ -55,7 +55,7 @@ func (m *merging) merged(from uint64) operator.Span {
 	m.t.Helper()
 	s := m.swapped("n1", sources, []span.ID{"9-m.0"})[0]
 	at := m.get(m.layout.History("ks", "9-m")).Kvs[0].ModRevision
-	task := m.p.sink.tasks[len(m.p.sink.tasks)-1]
+	task := m.p.sink.taskOf("9-m.0")
 	if s.Range != (span.Range{Start: "a"}) || s.Owner.Token != uint64(at) || task.Token != uint64(at) || task.From != record.At(from) || task.Settings["a"] != "b" {
 		m.t.Errorf("record %+v, task %+v, swap at %d", s, task, at)
 	}
@@ -219,7 +219,7 @@ func TestMergeGathers(t *testing.T) {
 			t.Errorf("handed off as %+v", s)
 		}
 		s = m.open("n2", "a")
-		if s.Intent == nil || b.sink.tasks[0].From != record.At(10) {
+		if s.Intent == nil || b.sink.taskOf("a").From != record.At(10) {
 			t.Errorf("gathered as %+v", s)
 		}
 	})

@@ -133,6 +133,7 @@ func TestRepeatedAndCompetingAsks(t *testing.T) {
 		}
 		release()
 		w.eventually("removed", func() bool { return w.record("a").Mod == 0 })
+		w.eventually("told", func() bool { return w.leader.lastResult("n1", "a").GetResult() == done })
 		equal(t, "events", []string{"open", "opened", "close", "closed"}, p.sink.trace("a"))
 		w.leader.ask("n1", sessionv1.Ask_ACTION_CLOSE, s)
 		w.eventually("a late ask does nothing", func() bool { return w.leader.lastResult("n1", "a").GetResult() == sessionv1.StageResult_RESULT_MISSING })

@@ -91,7 +91,8 @@ func TestSplit(t *testing.T) {
 						t.Errorf("child %d: %+v; the swap is at %d", k, c, at)
 					}
 				}
-				for _, task := range p.sink.tasks[1:] {
+				for _, c := range made {
+					task := p.sink.taskOf(string(c.ID))
 					if task.From != record.At(41) || task.Token != uint64(at) || task.Settings["a"] != "b" || task.Parents[0] != "a" {
 						t.Errorf("task %+v", task)
 					}

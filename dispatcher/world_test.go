@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -184,11 +185,13 @@ func (w *world) session(node string) int64 {
 	return 0
 }
 
-// eventually waits, in virtual time, until a condition holds.
+// eventually waits, in virtual time, until a condition holds, and then until everybody has taken note of what made it hold:
+// what etcd shows to a test its writer may not have heard of yet.
 func (w *world) eventually(what string, ok func() bool) {
 	w.t.Helper()
 	for range 6000 {
 		if ok() {
+			synctest.Wait()
 			return
 		}
 		time.Sleep(10 * time.Millisecond)
