@@ -15,7 +15,7 @@ import (
 
 const (
 	// testLimit bounds the test of a mutant, groupLimit all those of a package together, buildLimit what comes before.
-	testLimit, groupLimit, buildLimit = time.Minute, 5 * time.Minute, 8 * time.Minute
+	testLimit, groupLimit, buildLimit = 2 * time.Minute, 6 * time.Minute, 8 * time.Minute
 	// hangsInBubble is after how long a test that hangs has said so: on virtual time everything takes milliseconds.
 	hangsInBubble = 20 * time.Second
 	// killedPause is how long the output of a run that was killed is waited for.

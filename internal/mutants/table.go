@@ -41,7 +41,7 @@ var fencing = []mutant{
 		file: "dispatcher/batch.go",
 		old:  "outer := []txn.Cmp{operator.Acting(l.env.Layout, l.env.Me)}\n",
 		new:  "outer := []txn.Cmp{operator.Acting(l.env.Layout, l.env.Me)}[:0]\n",
-		test: "TestNothingLandsWithoutTheNodeKey",
+		test: "TestEverythingIsSentUnderTheNodeKey",
 	},
 	{
 		name: "leased put without its lease",
@@ -50,7 +50,7 @@ var fencing = []mutant{
 		old:  ", clientv3.WithLease(lease))",
 		new:  ")",
 		pkg:  "dispatcher",
-		test: "TestRestartAfterACrash",
+		test: "TestNewSessionAfterALoss/lease_revoked",
 	},
 	{
 		name: "end of a session written without its lease",
