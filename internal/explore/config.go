@@ -87,7 +87,10 @@ const (
 
 // can reports whether another fault of a kind may happen.
 func (x *explorer) can(s *state, f Fault) bool {
-	return s.left > 0 && x.cfg.Of&f != 0 && !(x.cfg.OneAsk && f&(LateAsk|LateCopy) != 0)
+	if x.cfg.OneAsk && f&(LateAsk|LateCopy) != 0 {
+		return false
+	}
+	return s.left > 0 && x.cfg.Of&f != 0
 }
 
 // Mutant takes a rule away.

@@ -32,10 +32,7 @@ func TestEveryFieldIsKnown(t *testing.T) {
 			[]string{"SwapAt"},
 		},
 		{operator.Seat{}, []string{"Held", "At", "Closing", "Shut"}, []string{"Tries"}},
-		{
-			operator.AskRevoke{},
-			[]string{"Operator", "Members", "Term", "Cause", "Successor", "Of"}, nil,
-		},
+		{operator.AskRevoke{}, []string{"Operator", "Members", "Term", "Cause", "Successor", "Of"}, nil},
 		{operator.Send{}, []string{"Part", "Term", "Key"}, []string{"Alone"}},
 		{operator.Answer{}, []string{"Done", "Mod", "Found", "Held"}, nil},
 		{operator.MergeAnswer{}, []string{"Done", "Mod", "Members"}, nil},

@@ -71,12 +71,12 @@ func (x *explorer) workload(s *state, p, i int, h *held) {
 		})
 	}
 	if h.running != 0 && h.Phase == operator.Running {
-		x.runs(s, p, i, h, event)
+		x.runs(s, p, i, event)
 	}
 }
 
 // runs emits what an instance may do by itself, or because nobody knows it.
-func (x *explorer) runs(s *state, p, i int, h *held, event func(bool, string, func(*state, *held))) {
+func (x *explorer) runs(s *state, p, i int, event func(bool, string, func(*state, *held))) {
 	if x.can(s, Failure) {
 		event(true, "the instance says that it cannot go on", func(t *state, _ *held) {
 			x.route(t, p, i, operator.Broken{Err: "disk"})
