@@ -60,6 +60,7 @@ func (l *loop) ask(ctx context.Context, term int64, ask *sessionv1.Ask) {
 	case sessionv1.Ask_ACTION_CANCEL, sessionv1.Ask_ACTION_SUPERSEDE:
 		l.askRevoke(ctx, term, ask, members)
 		return
+	default:
 	}
 	for _, m := range members {
 		l.askOne(ctx, term, ask, input{order: o}, m)

@@ -1,7 +1,8 @@
 // Package dispatcher is the worker side of Spanward, and its SDK: it runs the spans that the leader gives to one node.
 //
-// What for: a program implements [Workload] — open a span, close it — and gets sharding, fail-over and moves. The
-// dispatcher claims spans in etcd, calls the workload, commits, hands spans off and back, and stops in time.
+// What for: a program implements [Workload] — open a span, close it — and gets sharding, fail-over, moves, splits and
+// merges. The dispatcher claims spans in etcd, calls the workload, commits, hands spans off and back, swaps them for others,
+// and stops in time. [CloserAt] spares a merge work that is done twice.
 //
 // Promised: an instance runs only under a claim of this session, or while the session owns its span. Every step is one
 // transaction that compares the session, the claim and the record, and whose lost answer is settled by sending it

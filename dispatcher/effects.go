@@ -122,7 +122,7 @@ func (l *loop) say(e *entry, s operator.Say) {
 		log.Debug("claimed", zap.Int64("revision", e.actor.Claim.Mod))
 	case operator.ResultDone:
 		l.logDone(log, e)
-	case operator.ResultRefused:
+	case operator.ResultRefused, operator.ResultMissing:
 		log.Info("refused", zap.String("why", s.Err), zap.String("holder", s.Holder))
 	case operator.ResultOpenFailed:
 		log.Warn("released after a failure", zap.String("error", s.Err))
