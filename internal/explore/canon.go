@@ -54,6 +54,11 @@ func (c *coder) encode(t *state) []byte {
 	for _, p := range t.procs {
 		c.live = append(c.live, p.session)
 	}
+	for _, k := range c.x.claimKeys {
+		if r := t.etcd.kvs[k].own; r != 0 {
+			c.live = append(c.live, r)
+		}
+	}
 	c.state()
 	for i, list := range c.revs {
 		slices.Sort(list)

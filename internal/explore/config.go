@@ -81,8 +81,14 @@ const (
 	// Progress of an instance. It is no fault, but must be bounded like one.
 	Progress
 
-	// Any fault.
-	Any = 1<<iota - 1
+	// NodeKey is the key of a node deleted by hand: its lease, and the claims on it, stay for a while.
+	NodeKey
+	// Claim is a claim deleted by hand. Who acts under it learns that when he ends his step; until then there may be two
+	// owners, and only a fenced sink helps, so that is not looked at.
+	Claim
+
+	// Any fault but what people do by hand.
+	Any = NodeKey - 1
 )
 
 // can reports whether another fault of a kind may happen.

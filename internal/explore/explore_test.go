@@ -71,6 +71,10 @@ var everything = []struct {
 	{"remove and cancel during a move", Config{Spans: at("n1"), Ops: []Op{move("s", "n2"), remove("s")}, Cancels: 1}, 1, 0},
 	{"remove and cancel during a merge", Config{Spans: at("n1", "n1"), Ops: []Op{merge("a", "b"), remove("b")}, Cancels: 1}, 0, 1},
 	{"merge of three", Config{Spans: thirds("n1", "n2", "n1"), Ops: []Op{merge("a", "b", "c")}}, 1, 0},
+	{"by hand, a move", Config{Spans: at("n1"), Ops: []Op{move("s", "n2")}, Of: NodeKey | Claim | Kill}, 2, 0},
+	{"by hand, a remove", Config{Spans: at("n1"), Ops: []Op{remove("s")}, Of: NodeKey | Zombie}, 2, 0},
+	{"by hand, a split", Config{Spans: at("n1"), Ops: []Op{split("s")}, Of: NodeKey | Claim}, 1, 0},
+	{"by hand, a merge", Config{Spans: at("n1", "n2"), Ops: []Op{merge("a", "b")}, Of: NodeKey | Claim}, 1, 0},
 	{"cancel a move", Config{Spans: at("n1"), Ops: []Op{move("s", "n2")}, Cancels: 1}, 2, 0},
 	{"cancel a remove", Config{Spans: at("n1"), Ops: []Op{remove("s")}, Cancels: 1}, 2, 0},
 	{"cancel a split", Config{Spans: at("n1"), Ops: []Op{split("s")}, Cancels: 1}, 1, 0},
@@ -117,7 +121,10 @@ func TestEveryState(t *testing.T) {
 			c.any, c.deaths = min(c.any, 1), 0
 		}
 		if c.any > 0 {
-			c.cfg.Faults, c.cfg.Of = c.any+more, Any
+			c.cfg.Faults = c.any + more
+			if c.cfg.Of == 0 {
+				c.cfg.Of = Any
+			}
 			t.Run(fmt.Sprintf("%s, any %d faults", c.name, c.cfg.Faults), func(t *testing.T) { explored(t, c.cfg) })
 		}
 		if c.deaths > 0 {

@@ -25,6 +25,11 @@ func (x *explorer) endSession(t *state, n int) {
 		}
 	}
 	t.store().expire(session)
+	x.over(t, session)
+}
+
+// over: a session has no node key any more.
+func (x *explorer) over(t *state, session int64) {
 	p := t.procOf(session)
 	if p < 0 || x.cfg.Mutant.Fenceless {
 		return
@@ -57,6 +62,34 @@ func (x *explorer) faults(s *state) {
 	for n := range x.cfg.Nodes {
 		x.node(s, n)
 	}
+	for i := range x.refs {
+		x.claimGoes(s, i)
+	}
+}
+
+// claimGoes emits that a claim is deleted by hand, or vanishes with the lease of a process that is gone.
+func (x *explorer) claimGoes(s *state, i int) {
+	c := x.claim(s, i)
+	if c == nil {
+		return
+	}
+	if x.can(s, Claim) {
+		t := *s
+		t.left--
+		x.keys.write(t.store(), []txn.Op{txn.Delete(x.keys.names[x.claimKeys[i]])}, 0)
+		if x.tracing {
+			x.say("the claim of %s is deleted by hand", x.refs[i].ID)
+		}
+		x.emit(&t, true)
+	}
+	if s.procOf(c.Session) < 0 && !x.present(s, x.nodeIndex[c.Node], c.Session) {
+		t := *s
+		t.store().expire(c.Session)
+		if x.tracing {
+			x.say("the lease of session %d of %s expires", c.Session, c.Node)
+		}
+		x.emit(&t, false)
+	}
 }
 
 func (x *explorer) node(s *state, n int) {
@@ -84,6 +117,13 @@ func (x *explorer) node(s *state, n int) {
 	}
 	if x.can(s, Zombie) {
 		emit(true, "its session ends, the process goes on", func(t *state) { t.left--; x.endSession(t, n) })
+	}
+	if x.can(s, NodeKey) {
+		emit(true, "its key is deleted by hand", func(t *state) {
+			t.left--
+			x.keys.write(t.store(), []txn.Op{txn.Delete(x.keys.names[x.nodeKeys[n]])}, 0)
+			x.over(t, session)
+		})
 	}
 	if x.can(s, CleanStop) && !s.procs[p].stopping {
 		emit(true, "begins to stop", func(t *state) {
