@@ -15,9 +15,17 @@ type (
 	// Operator as in "operator list" and as changing commands print it.
 	Operator struct {
 		ID, Type, Keyspace, Stage, Outcome string
-		Spans                              []string
+		RequestID                          string `json:"request_id"`
+		By                                 string
+		Spans, Results                     []string
 		From, To                           *string
 		Error                              *string
+		Cause                              *Cause
+	}
+	// Cause is what ended an operator early.
+	Cause struct {
+		RequestID string `json:"request_id"`
+		Operator  *string
 	}
 	// Operators is "operator list" and "history".
 	Operators struct{ Operators []Operator }

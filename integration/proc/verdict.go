@@ -1,6 +1,9 @@
 package proc
 
 import (
+	"bytes"
+	"encoding/json"
+	"os"
 	"path/filepath"
 
 	"github.com/spanward/spanward/internal/audit"
@@ -14,17 +17,13 @@ func (c *Cluster) Verdict() audit.EventsReport {
 	if a.Code != 0 {
 		c.tb.Errorf("spanward check: exit %d: %s%s", a.Code, a.Out, a.Err)
 	}
-	files, err := filepath.Glob(filepath.Join(c.Events, "*.jsonl"))
-	if err != nil {
-		c.tb.Fatal(err)
-	}
 	ev := audit.Events{Deaths: map[int]int64{}}
 	for _, p := range c.all {
 		if p.Gone() {
 			ev.Deaths[p.Pid()] = p.diedAt
 		}
 	}
-	for _, f := range files {
+	for _, f := range c.eventFiles() {
 		if err := ev.ReadFile(f); err != nil {
 			c.tb.Fatal(err)
 		}
@@ -34,4 +33,32 @@ func (c *Cluster) Verdict() audit.EventsReport {
 		c.tb.Errorf("event logs: %+v", v)
 	}
 	return r
+}
+
+func (c *Cluster) eventFiles() []string {
+	c.tb.Helper()
+	files, err := filepath.Glob(filepath.Join(c.Events, "*.jsonl"))
+	if err != nil {
+		c.tb.Fatal(err)
+	}
+	return files
+}
+
+// Openings is how often each span was opened so far, by the event logs.
+func (c *Cluster) Openings() map[string]int {
+	c.tb.Helper()
+	n := map[string]int{}
+	for _, f := range c.eventFiles() {
+		data, err := os.ReadFile(f)
+		if err != nil {
+			c.tb.Fatal(err)
+		}
+		for line := range bytes.Lines(data) {
+			var e struct{ Event, Span string }
+			if json.Unmarshal(line, &e) == nil && e.Event == "opened" { // a dying process may cut its last line off
+				n[e.Span]++
+			}
+		}
+	}
+	return n
 }
