@@ -66,7 +66,7 @@ var fencing = []mutant{
 		file: "dispatcher/session.go",
 		old:  ", clientv3.WithIgnoreLease())",
 		new:  ")",
-		test: "TestRestartAfterACrash",
+		test: "TestRestartAfterACrash/same_data_directory",
 		// The name is taken over again and again.
 		hangs: hangsInBubble,
 	},
@@ -171,6 +171,14 @@ var leading = []mutant{
 		test: "TestBadInputChangesNothing",
 	},
 	{
+		name: "others of a superseded merge forgotten",
+		rule: "superseding a merge rolls all its members back together",
+		file: "maintainer/accept_supersede.go",
+		old:  "members = append(members, peersOf(",
+		new:  "_ = append(members, peersOf(",
+		test: "TestARemoveSupersedes",
+	},
+	{
 		name: "leader never streamed to deposed",
 		rule: "a standby deposes only an instance that it has streamed with in this term",
 		file: "maintainer/standby.go",
@@ -206,6 +214,14 @@ var seeing = []mutant{
 		new:   "(errors.Is(err, rpctypes.ErrCompacted) || true) && ",
 		test:  "TestCompactionDuringAnOutage",
 		hangs: hangsInBubble,
+	},
+	{
+		name: "old report believed",
+		rule: "a report says nothing about an owner that is younger",
+		file: "maintainer/report.go",
+		old:  " || l.state.OwnedSince(r) > revision {",
+		new:  " {",
+		test: "TestAnOldReportChangesNothing",
 	},
 	{
 		name: "report compared before the view has caught up",
