@@ -231,13 +231,19 @@ func TestAnActorThatHangs(t *testing.T) {
 // An actor that dies while it is asked has not done it; then the leader does.
 func TestAnActorThatDiesWhileItIsAsked(t *testing.T) {
 	inWorld(t, func(w *world) {
-		_, refs := w.settled(2, "n1")
+		m, refs := w.settled(2, "n1")
 		n := w.nodes[0]
 		n.answers(func(a *sessionv1.Ask) sessionv1.StageResult_Result {
 			if a.GetAction() == sessionv1.Ask_ACTION_CLOSE {
 				n.claims(context.Background(), a)
 			}
 			return sessionv1.StageResult_RESULT_UNSPECIFIED
+		})
+		m.at(func(name string) error {
+			if name == "maintainer/cancel/accept/before" {
+				time.Sleep(100 * time.Millisecond) // without the cancel the leader would have made the merged span by then
+			}
+			return nil
 		})
 		op := w.merge("m1", refs...)
 		w.awaitClaim(refs[0])
