@@ -140,7 +140,7 @@ func (x *explorer) initial() *state {
 	}
 	for i, s := range x.cfg.Spans {
 		made := operator.Span{Ref: x.refs[i], Span: record.Span{Range: s.Range}}
-		x.commit(t, &sent{Sent: Sent{Part: operator.PutNewSpan(x.layout, made)}, op: -1})
+		x.commit(t, &sent{Sent: Sent{Part: operator.PutNewSpan(x.layout, operator.Keyspace{}, made)}, op: -1})
 		if s.Owner == "" {
 			continue
 		}
