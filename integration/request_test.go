@@ -59,6 +59,9 @@ func (r *request) take(a proc.Answer) (known bool, err error) {
 		return false, nil
 	case a.Out != "" && (a.Code == 0 || a.Code == 1): // 1: it was accepted, and has not come to a good end since
 		r.accepted = true
+		if r.args[0] == "keyspace" || r.args[0] == "node" { // these print what they concern
+			return true, nil
+		}
 		return true, json.Unmarshal([]byte(a.Out), &r.operator)
 	case a.Code == 3 && json.Unmarshal([]byte(a.Err), &e) == nil && e.Error.Reason != "":
 		r.reason, r.message = e.Error.Reason, e.Error.Message

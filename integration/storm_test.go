@@ -15,6 +15,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/spanward/spanward/integration/proc"
+	"github.com/spanward/spanward/internal/audit"
 )
 
 // The storm's size: SPANWARD_STORM is how long it blows, SPANWARD_STORM_DATA a file of Debian package records (the
@@ -22,13 +23,14 @@ import (
 const (
 	stormEnv     = "SPANWARD_STORM"
 	stormDataEnv = "SPANWARD_STORM_DATA"
-	shortStorm   = 15 * time.Second
+	shortStorm   = 12 * time.Second
 	madeUpKeys   = 3000
-	killEvery    = 2 * time.Second
+	killEvery    = time.Second
 )
 
-// Leaders and dispatchers are killed in turn while a live key space is mirrored. Afterwards source and destination are
-// equal, no invariant was violated at any revision, and no key ever had two owners.
+// Leaders and dispatchers are killed in turn, one a second, while a live key space is mirrored and all kinds of operators
+// are asked for at random. Afterwards every command that was accepted has ended once, source and destination are equal, no
+// invariant was violated at any revision, and no key ever had two owners.
 func TestStorm(t *testing.T) {
 	blow := shortStorm
 	if v := os.Getenv(stormEnv); v != "" {
@@ -48,6 +50,7 @@ func TestStorm(t *testing.T) {
 	ready(c, 3)
 	m := &mirrored{c: c}
 	from, to := m.start()
+	_, spareTo := c.ExtraEtcd("spare")
 	began := time.Now()
 	names := m.fill(t, records)
 	t.Logf("%d keys at the source after %v", len(names), time.Since(began).Round(time.Millisecond))
@@ -58,6 +61,8 @@ func TestStorm(t *testing.T) {
 		args = append(args, "--range", r)
 	}
 	c.Do(args...)
+	c.Do("keyspace", "create", "spare", "--workload", "mirror", "--set", "source="+from, "--set", "dest="+spareTo,
+		"--range", "pkg/p:pkg/pm", "--range", "pkg/pm:pkg/q", "--wait", "--timeout", "120s")
 	t.Logf("8 spans run after %v", time.Since(began).Round(time.Millisecond))
 	ctx, stop := context.WithCancel(context.Background())
 	m.stop = stop
@@ -65,14 +70,34 @@ func TestStorm(t *testing.T) {
 	go m.churn(ctx, names)
 	defer m.quiet()
 
+	g := &gale{c: c, names: names, keyspaces: []string{"copy", "spare"}, spare: [2]string{"pkg/p", "pkg/q"}}
+	blowing, calm := context.WithCancel(context.Background())
+	defer calm()
+	wait := g.blow(blowing)
 	kills := storm(c, blow, dirs)
-	c.Running("copy", 8)
+	calm()
+	wait()
+	began = time.Now()
+	g.whole(t)
+	t.Logf("everything is quiet after %v", time.Since(began).Round(time.Millisecond))
 	m.equal(t)
+	if a := c.Spanward("mirror", "diff", "spare"); a.Code != 0 {
+		t.Errorf("spare: %s%s", a.Out, a.Err)
+	}
+	ended, refused := g.accounted(t)
+	g.answeredAgain(t)
 	r := c.Verdict()
+	r.Ranges = slices.DeleteFunc(r.Ranges, func(s audit.RangeStats) bool { return s.Keyspace != "copy" })
 	t.Logf("%d leaders and %d dispatchers killed; %d openings; longest time without an owner %v (%v)",
 		kills["leader"], kills["dispatcher"], r.Openings, r.Longest().Gap, r.Longest().Range)
+	t.Logf("%d commands, %d of them repeated; ended: %v; refused: %v", len(g.asked), g.repeated(), ended, refused)
 	if kills["leader"] == 0 || kills["dispatcher"] == 0 {
 		t.Error("the storm has killed nobody")
+	}
+	for _, kind := range []string{"add", "remove", "move", "split", "merge"} {
+		if ended[kind+" done"] == 0 {
+			t.Errorf("no %s was done in all the storm", kind)
+		}
 	}
 }
 
