@@ -18,12 +18,14 @@ import (
 )
 
 const (
-	// windows of the storm's commands: so many are asked for side by side, with a pause after each.
-	callers    = 3
-	callPause  = 50 * time.Millisecond
-	mostSpans  = 24
-	fewSpans   = 6
-	pausedFor  = 500 * time.Millisecond
+	// callers ask side by side, each with a pause after every answer.
+	callers   = 3
+	callPause = 50 * time.Millisecond
+	// mostSpans and fewSpans of a keyspace keep splits and merges in balance.
+	mostSpans = 24
+	fewSpans  = 6
+	pausedFor = 500 * time.Millisecond
+	// repeatSome requests are repeated when all is over.
 	repeatSome = 12
 )
 
@@ -184,7 +186,13 @@ func (g *gale) fill(ks string, s []proc.Span) bool {
 func (g *gale) whole(t *testing.T) {
 	t.Helper()
 	ks := g.spareKeyspace()
-	g.do("resume", "keyspace resume "+ks)
+	g.c.Until("not paused", func() (bool, string) {
+		quiet(g.c) // as long as a pause is under way a resume is refused
+		q := g.do("resume", "keyspace resume "+ks)
+		var k proc.Keyspace
+		g.c.Get(&k, "keyspace", "show", ks)
+		return k.State == "running", fmt.Sprintf("%+v %+v", k, q)
+	})
 	g.c.Until("all removed ranges are back", func() (bool, string) {
 		quiet(g.c)
 		var list proc.Spans
