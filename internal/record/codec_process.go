@@ -123,7 +123,7 @@ func checkProcess(field, name, instance string) error {
 func EncodeNodeConfig(c NodeConfig) []byte {
 	return encode(&storev1.NodeConfig{
 		Cordoned: c.Cordoned, Draining: c.Draining, Weight: c.Weight, Evicted: c.Evicted,
-		Requests: each(c.Requests, encodeRequest),
+		DrainSession: c.DrainSession, Requests: each(c.Requests, encodeRequest),
 	})
 }
 
@@ -133,14 +133,14 @@ func DecodeNodeConfig(b []byte) (NodeConfig, error) {
 	if err := decode(b, &m); err != nil {
 		return NodeConfig{}, err
 	}
-	if m.GetEvicted() < 0 {
-		return NodeConfig{}, invalid("evicted session %d", m.GetEvicted())
+	if m.GetEvicted() < 0 || m.GetDrainSession() < 0 {
+		return NodeConfig{}, invalid("evicted session %d, drained session %d", m.GetEvicted(), m.GetDrainSession())
 	}
 	if err := firstError(checkWeight(m.GetWeight()), checkRequests(m.GetRequests())); err != nil {
 		return NodeConfig{}, err
 	}
 	return NodeConfig{
 		Cordoned: m.GetCordoned(), Draining: m.GetDraining(), Weight: m.GetWeight(), Evicted: m.GetEvicted(),
-		Requests: each(m.GetRequests(), decodeRequest),
+		DrainSession: m.GetDrainSession(), Requests: each(m.GetRequests(), decodeRequest),
 	}, nil
 }

@@ -114,7 +114,8 @@ func drawNodeConfig(t *rapid.T) record.NodeConfig {
 	return record.NodeConfig{
 		Cordoned: rapid.Bool().Draw(t, "cordoned"), Draining: rapid.Bool().Draw(t, "draining"),
 		Weight: rapid.Float64Range(0, 1e9).Draw(t, "weight"), Evicted: rapid.Int64Min(0).Draw(t, "evicted"),
-		Requests: drawList(t, rapid.Custom(drawRequest), "requests"),
+		DrainSession: rapid.Int64Min(0).Draw(t, "drain session"),
+		Requests:     drawList(t, rapid.Custom(drawRequest), "requests"),
 	}
 }
 

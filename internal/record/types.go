@@ -130,7 +130,14 @@ type NodeConfig struct {
 	Cordoned, Draining bool
 	Weight             float64
 	Evicted            int64
-	Requests           []Request
+	// DrainSession is the one session that a drain holds for, 0 for all.
+	DrainSession int64
+	Requests     []Request
+}
+
+// Drains reports whether a session of the node is to be emptied.
+func (c NodeConfig) Drains(session int64) bool {
+	return c.Draining && (c.DrainSession == 0 || c.DrainSession == session)
 }
 
 // Request remembers a changing command.

@@ -467,6 +467,8 @@ type Node struct {
 	Capacity      int64             `protobuf:"varint,8,opt,name=capacity,proto3" json:"capacity,omitempty"`
 	Version       string            `protobuf:"bytes,9,opt,name=version,proto3" json:"version,omitempty"`
 	MayActUntilMs *int64            `protobuf:"varint,10,opt,name=may_act_until_ms,json=mayActUntilMs,proto3,oneof" json:"may_act_until_ms,omitempty"`
+	// why says what a drain waits for.
+	Why           string `protobuf:"bytes,11,opt,name=why,proto3" json:"why,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -571,6 +573,13 @@ func (x *Node) GetMayActUntilMs() int64 {
 	return 0
 }
 
+func (x *Node) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
 type Keyspace struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Name     string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -580,11 +589,13 @@ type Keyspace struct {
 	// state: creating running paused deleting
 	State string `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"`
 	// spans counts spans by state, and "total".
-	Spans         map[string]int64 `protobuf:"bytes,6,rep,name=spans,proto3" json:"spans,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
-	Checkpoint    *uint64          `protobuf:"varint,7,opt,name=checkpoint,proto3,oneof" json:"checkpoint,omitempty"`
-	LagMs         *int64           `protobuf:"varint,8,opt,name=lag_ms,json=lagMs,proto3,oneof" json:"lag_ms,omitempty"`
-	Copied        *int64           `protobuf:"varint,9,opt,name=copied,proto3,oneof" json:"copied,omitempty"`
-	CopyTotal     *int64           `protobuf:"varint,10,opt,name=copy_total,json=copyTotal,proto3,oneof" json:"copy_total,omitempty"`
+	Spans      map[string]int64 `protobuf:"bytes,6,rep,name=spans,proto3" json:"spans,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	Checkpoint *uint64          `protobuf:"varint,7,opt,name=checkpoint,proto3,oneof" json:"checkpoint,omitempty"`
+	LagMs      *int64           `protobuf:"varint,8,opt,name=lag_ms,json=lagMs,proto3,oneof" json:"lag_ms,omitempty"`
+	Copied     *int64           `protobuf:"varint,9,opt,name=copied,proto3,oneof" json:"copied,omitempty"`
+	CopyTotal  *int64           `protobuf:"varint,10,opt,name=copy_total,json=copyTotal,proto3,oneof" json:"copy_total,omitempty"`
+	// expected_spans is how many spans a keyspace will have that is being created; absent of others.
+	ExpectedSpans *int64 `protobuf:"varint,11,opt,name=expected_spans,json=expectedSpans,proto3,oneof" json:"expected_spans,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -685,6 +696,13 @@ func (x *Keyspace) GetCopied() int64 {
 func (x *Keyspace) GetCopyTotal() int64 {
 	if x != nil && x.CopyTotal != nil {
 		return *x.CopyTotal
+	}
+	return 0
+}
+
+func (x *Keyspace) GetExpectedSpans() int64 {
+	if x != nil && x.ExpectedSpans != nil {
+		return *x.ExpectedSpans
 	}
 	return 0
 }
@@ -2376,6 +2394,389 @@ func (x *EvictNodeResponse) GetNode() *Node {
 	return nil
 }
 
+type CordonNodeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	RequestId     string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CordonNodeRequest) Reset() {
+	*x = CordonNodeRequest{}
+	mi := &file_api_control_v1_control_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CordonNodeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CordonNodeRequest) ProtoMessage() {}
+
+func (x *CordonNodeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CordonNodeRequest.ProtoReflect.Descriptor instead.
+func (*CordonNodeRequest) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *CordonNodeRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *CordonNodeRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *CordonNodeRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type CordonNodeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          *Node                  `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CordonNodeResponse) Reset() {
+	*x = CordonNodeResponse{}
+	mi := &file_api_control_v1_control_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CordonNodeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CordonNodeResponse) ProtoMessage() {}
+
+func (x *CordonNodeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CordonNodeResponse.ProtoReflect.Descriptor instead.
+func (*CordonNodeResponse) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *CordonNodeResponse) GetNode() *Node {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+type UncordonNodeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	RequestId     string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UncordonNodeRequest) Reset() {
+	*x = UncordonNodeRequest{}
+	mi := &file_api_control_v1_control_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UncordonNodeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UncordonNodeRequest) ProtoMessage() {}
+
+func (x *UncordonNodeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UncordonNodeRequest.ProtoReflect.Descriptor instead.
+func (*UncordonNodeRequest) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *UncordonNodeRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *UncordonNodeRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *UncordonNodeRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type UncordonNodeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          *Node                  `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UncordonNodeResponse) Reset() {
+	*x = UncordonNodeResponse{}
+	mi := &file_api_control_v1_control_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UncordonNodeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UncordonNodeResponse) ProtoMessage() {}
+
+func (x *UncordonNodeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UncordonNodeResponse.ProtoReflect.Descriptor instead.
+func (*UncordonNodeResponse) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *UncordonNodeResponse) GetNode() *Node {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+type DrainNodeRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Cluster   string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	RequestId string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	Name      string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// force drains also if a keyspace is left without a node that could run it.
+	Force bool `protobuf:"varint,4,opt,name=force,proto3" json:"force,omitempty"`
+	// dry_run changes nothing.
+	DryRun bool `protobuf:"varint,5,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// this_session ends the drain with the present session of the node: when it comes back it is like any other.
+	ThisSession bool `protobuf:"varint,6,opt,name=this_session,json=thisSession,proto3" json:"this_session,omitempty"`
+	// session that is meant, 0 for whichever the node has: the request of a process concerns no other process.
+	Session       int64 `protobuf:"varint,7,opt,name=session,proto3" json:"session,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainNodeRequest) Reset() {
+	*x = DrainNodeRequest{}
+	mi := &file_api_control_v1_control_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainNodeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainNodeRequest) ProtoMessage() {}
+
+func (x *DrainNodeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainNodeRequest.ProtoReflect.Descriptor instead.
+func (*DrainNodeRequest) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *DrainNodeRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *DrainNodeRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *DrainNodeRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DrainNodeRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+func (x *DrainNodeRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *DrainNodeRequest) GetThisSession() bool {
+	if x != nil {
+		return x.ThisSession
+	}
+	return false
+}
+
+func (x *DrainNodeRequest) GetSession() int64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+type DrainNodeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Node  *Node                  `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	// moves are where the spans would go now, in a dry run only.
+	Moves []*DrainNodeResponse_DrainMove `protobuf:"bytes,2,rep,name=moves,proto3" json:"moves,omitempty"`
+	// stuck are spans that can go nowhere now: all in a dry run, else some.
+	Stuck []*DrainNodeResponse_DrainStuck `protobuf:"bytes,3,rep,name=stuck,proto3" json:"stuck,omitempty"`
+	// can_move and cannot_move count the spans that the node owned.
+	CanMove       int64 `protobuf:"varint,4,opt,name=can_move,json=canMove,proto3" json:"can_move,omitempty"`
+	CannotMove    int64 `protobuf:"varint,5,opt,name=cannot_move,json=cannotMove,proto3" json:"cannot_move,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainNodeResponse) Reset() {
+	*x = DrainNodeResponse{}
+	mi := &file_api_control_v1_control_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainNodeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainNodeResponse) ProtoMessage() {}
+
+func (x *DrainNodeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainNodeResponse.ProtoReflect.Descriptor instead.
+func (*DrainNodeResponse) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *DrainNodeResponse) GetNode() *Node {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *DrainNodeResponse) GetMoves() []*DrainNodeResponse_DrainMove {
+	if x != nil {
+		return x.Moves
+	}
+	return nil
+}
+
+func (x *DrainNodeResponse) GetStuck() []*DrainNodeResponse_DrainStuck {
+	if x != nil {
+		return x.Stuck
+	}
+	return nil
+}
+
+func (x *DrainNodeResponse) GetCanMove() int64 {
+	if x != nil {
+		return x.CanMove
+	}
+	return 0
+}
+
+func (x *DrainNodeResponse) GetCannotMove() int64 {
+	if x != nil {
+		return x.CannotMove
+	}
+	return 0
+}
+
 type ListOperatorsRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Cluster string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
@@ -2396,7 +2797,7 @@ type ListOperatorsRequest struct {
 
 func (x *ListOperatorsRequest) Reset() {
 	*x = ListOperatorsRequest{}
-	mi := &file_api_control_v1_control_proto_msgTypes[33]
+	mi := &file_api_control_v1_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2408,7 +2809,7 @@ func (x *ListOperatorsRequest) String() string {
 func (*ListOperatorsRequest) ProtoMessage() {}
 
 func (x *ListOperatorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[33]
+	mi := &file_api_control_v1_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2421,7 +2822,7 @@ func (x *ListOperatorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOperatorsRequest.ProtoReflect.Descriptor instead.
 func (*ListOperatorsRequest) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{33}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListOperatorsRequest) GetCluster() string {
@@ -2498,7 +2899,7 @@ type ListOperatorsResponse struct {
 
 func (x *ListOperatorsResponse) Reset() {
 	*x = ListOperatorsResponse{}
-	mi := &file_api_control_v1_control_proto_msgTypes[34]
+	mi := &file_api_control_v1_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2510,7 +2911,7 @@ func (x *ListOperatorsResponse) String() string {
 func (*ListOperatorsResponse) ProtoMessage() {}
 
 func (x *ListOperatorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[34]
+	mi := &file_api_control_v1_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2523,7 +2924,7 @@ func (x *ListOperatorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOperatorsResponse.ProtoReflect.Descriptor instead.
 func (*ListOperatorsResponse) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{34}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListOperatorsResponse) GetOperators() []*Operator {
@@ -2550,7 +2951,7 @@ type WatchOperatorsRequest struct {
 
 func (x *WatchOperatorsRequest) Reset() {
 	*x = WatchOperatorsRequest{}
-	mi := &file_api_control_v1_control_proto_msgTypes[35]
+	mi := &file_api_control_v1_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2562,7 +2963,7 @@ func (x *WatchOperatorsRequest) String() string {
 func (*WatchOperatorsRequest) ProtoMessage() {}
 
 func (x *WatchOperatorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[35]
+	mi := &file_api_control_v1_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2575,7 +2976,7 @@ func (x *WatchOperatorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchOperatorsRequest.ProtoReflect.Descriptor instead.
 func (*WatchOperatorsRequest) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{35}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *WatchOperatorsRequest) GetCluster() string {
@@ -2601,7 +3002,7 @@ type WatchOperatorsResponse struct {
 
 func (x *WatchOperatorsResponse) Reset() {
 	*x = WatchOperatorsResponse{}
-	mi := &file_api_control_v1_control_proto_msgTypes[36]
+	mi := &file_api_control_v1_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2613,7 +3014,7 @@ func (x *WatchOperatorsResponse) String() string {
 func (*WatchOperatorsResponse) ProtoMessage() {}
 
 func (x *WatchOperatorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[36]
+	mi := &file_api_control_v1_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2626,7 +3027,7 @@ func (x *WatchOperatorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchOperatorsResponse.ProtoReflect.Descriptor instead.
 func (*WatchOperatorsResponse) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{36}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *WatchOperatorsResponse) GetOperator() *Operator {
@@ -2646,7 +3047,7 @@ type ListNodesRequest struct {
 
 func (x *ListNodesRequest) Reset() {
 	*x = ListNodesRequest{}
-	mi := &file_api_control_v1_control_proto_msgTypes[37]
+	mi := &file_api_control_v1_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2658,7 +3059,7 @@ func (x *ListNodesRequest) String() string {
 func (*ListNodesRequest) ProtoMessage() {}
 
 func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[37]
+	mi := &file_api_control_v1_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2671,7 +3072,7 @@ func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesRequest.ProtoReflect.Descriptor instead.
 func (*ListNodesRequest) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{37}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListNodesRequest) GetCluster() string {
@@ -2697,7 +3098,7 @@ type ListNodesResponse struct {
 
 func (x *ListNodesResponse) Reset() {
 	*x = ListNodesResponse{}
-	mi := &file_api_control_v1_control_proto_msgTypes[38]
+	mi := &file_api_control_v1_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2709,7 +3110,7 @@ func (x *ListNodesResponse) String() string {
 func (*ListNodesResponse) ProtoMessage() {}
 
 func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[38]
+	mi := &file_api_control_v1_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2722,7 +3123,7 @@ func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesResponse.ProtoReflect.Descriptor instead.
 func (*ListNodesResponse) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{38}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ListNodesResponse) GetNodes() []*Node {
@@ -2743,7 +3144,7 @@ type LookupRequest struct {
 
 func (x *LookupRequest) Reset() {
 	*x = LookupRequest{}
-	mi := &file_api_control_v1_control_proto_msgTypes[39]
+	mi := &file_api_control_v1_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2755,7 +3156,7 @@ func (x *LookupRequest) String() string {
 func (*LookupRequest) ProtoMessage() {}
 
 func (x *LookupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[39]
+	mi := &file_api_control_v1_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2768,7 +3169,7 @@ func (x *LookupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupRequest.ProtoReflect.Descriptor instead.
 func (*LookupRequest) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{39}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *LookupRequest) GetCluster() string {
@@ -2807,7 +3208,7 @@ type LookupResponse struct {
 
 func (x *LookupResponse) Reset() {
 	*x = LookupResponse{}
-	mi := &file_api_control_v1_control_proto_msgTypes[40]
+	mi := &file_api_control_v1_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2819,7 +3220,7 @@ func (x *LookupResponse) String() string {
 func (*LookupResponse) ProtoMessage() {}
 
 func (x *LookupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[40]
+	mi := &file_api_control_v1_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2832,7 +3233,7 @@ func (x *LookupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupResponse.ProtoReflect.Descriptor instead.
 func (*LookupResponse) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{40}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *LookupResponse) GetKeyspace() string {
@@ -2897,7 +3298,7 @@ type Operator_Cause struct {
 
 func (x *Operator_Cause) Reset() {
 	*x = Operator_Cause{}
-	mi := &file_api_control_v1_control_proto_msgTypes[41]
+	mi := &file_api_control_v1_control_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2909,7 +3310,7 @@ func (x *Operator_Cause) String() string {
 func (*Operator_Cause) ProtoMessage() {}
 
 func (x *Operator_Cause) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[41]
+	mi := &file_api_control_v1_control_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2968,7 +3369,7 @@ type Operator_Step struct {
 
 func (x *Operator_Step) Reset() {
 	*x = Operator_Step{}
-	mi := &file_api_control_v1_control_proto_msgTypes[42]
+	mi := &file_api_control_v1_control_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2980,7 +3381,7 @@ func (x *Operator_Step) String() string {
 func (*Operator_Step) ProtoMessage() {}
 
 func (x *Operator_Step) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[42]
+	mi := &file_api_control_v1_control_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3029,6 +3430,142 @@ func (x *Operator_Step) GetDurationMs() int64 {
 		return *x.DurationMs
 	}
 	return 0
+}
+
+type DrainNodeResponse_DrainMove struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Keyspace      string                 `protobuf:"bytes,1,opt,name=keyspace,proto3" json:"keyspace,omitempty"`
+	Span          string                 `protobuf:"bytes,2,opt,name=span,proto3" json:"span,omitempty"`
+	From          string                 `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	To            string                 `protobuf:"bytes,4,opt,name=to,proto3" json:"to,omitempty"`
+	Reason        string                 `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainNodeResponse_DrainMove) Reset() {
+	*x = DrainNodeResponse_DrainMove{}
+	mi := &file_api_control_v1_control_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainNodeResponse_DrainMove) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainNodeResponse_DrainMove) ProtoMessage() {}
+
+func (x *DrainNodeResponse_DrainMove) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainNodeResponse_DrainMove.ProtoReflect.Descriptor instead.
+func (*DrainNodeResponse_DrainMove) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{38, 0}
+}
+
+func (x *DrainNodeResponse_DrainMove) GetKeyspace() string {
+	if x != nil {
+		return x.Keyspace
+	}
+	return ""
+}
+
+func (x *DrainNodeResponse_DrainMove) GetSpan() string {
+	if x != nil {
+		return x.Span
+	}
+	return ""
+}
+
+func (x *DrainNodeResponse_DrainMove) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *DrainNodeResponse_DrainMove) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *DrainNodeResponse_DrainMove) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type DrainNodeResponse_DrainStuck struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Keyspace      string                 `protobuf:"bytes,1,opt,name=keyspace,proto3" json:"keyspace,omitempty"`
+	Span          string                 `protobuf:"bytes,2,opt,name=span,proto3" json:"span,omitempty"`
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainNodeResponse_DrainStuck) Reset() {
+	*x = DrainNodeResponse_DrainStuck{}
+	mi := &file_api_control_v1_control_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainNodeResponse_DrainStuck) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainNodeResponse_DrainStuck) ProtoMessage() {}
+
+func (x *DrainNodeResponse_DrainStuck) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainNodeResponse_DrainStuck.ProtoReflect.Descriptor instead.
+func (*DrainNodeResponse_DrainStuck) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{38, 1}
+}
+
+func (x *DrainNodeResponse_DrainStuck) GetKeyspace() string {
+	if x != nil {
+		return x.Keyspace
+	}
+	return ""
+}
+
+func (x *DrainNodeResponse_DrainStuck) GetSpan() string {
+	if x != nil {
+		return x.Span
+	}
+	return ""
+}
+
+func (x *DrainNodeResponse_DrainStuck) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
 }
 
 var File_api_control_v1_control_proto protoreflect.FileDescriptor
@@ -3104,7 +3641,7 @@ const file_api_control_v1_control_proto_rawDesc = "" +
 	"\x04span\x18\x04 \x01(\tR\x04span\x12$\n" +
 	"\vduration_ms\x18\x05 \x01(\x03H\x00R\n" +
 	"durationMs\x88\x01\x01B\x0e\n" +
-	"\f_duration_ms\"\x8b\x03\n" +
+	"\f_duration_ms\"\x9d\x03\n" +
 	"\x04Node\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\asession\x18\x02 \x01(\x03R\asession\x12\x18\n" +
@@ -3116,11 +3653,12 @@ const file_api_control_v1_control_proto_rawDesc = "" +
 	"\bcapacity\x18\b \x01(\x03R\bcapacity\x12\x18\n" +
 	"\aversion\x18\t \x01(\tR\aversion\x12,\n" +
 	"\x10may_act_until_ms\x18\n" +
-	" \x01(\x03H\x00R\rmayActUntilMs\x88\x01\x01\x1a9\n" +
+	" \x01(\x03H\x00R\rmayActUntilMs\x88\x01\x01\x12\x10\n" +
+	"\x03why\x18\v \x01(\tR\x03why\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x13\n" +
-	"\x11_may_act_until_ms\"\xa6\x04\n" +
+	"\x11_may_act_until_ms\"\xe5\x04\n" +
 	"\bKeyspace\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\bworkload\x18\x02 \x01(\tR\bworkload\x128\n" +
@@ -3135,7 +3673,8 @@ const file_api_control_v1_control_proto_rawDesc = "" +
 	"\x06copied\x18\t \x01(\x03H\x02R\x06copied\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"copy_total\x18\n" +
-	" \x01(\x03H\x03R\tcopyTotal\x88\x01\x01\x1a6\n" +
+	" \x01(\x03H\x03R\tcopyTotal\x88\x01\x01\x12*\n" +
+	"\x0eexpected_spans\x18\v \x01(\x03H\x04R\rexpectedSpans\x88\x01\x01\x1a6\n" +
 	"\bSetEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a8\n" +
@@ -3146,7 +3685,8 @@ const file_api_control_v1_control_proto_rawDesc = "" +
 	"\v_checkpointB\t\n" +
 	"\a_lag_msB\t\n" +
 	"\a_copiedB\r\n" +
-	"\v_copy_total\"\x88\x01\n" +
+	"\v_copy_totalB\x11\n" +
+	"\x0f_expected_spans\"\x88\x01\n" +
 	"\n" +
 	"Maintainer\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
@@ -3287,7 +3827,48 @@ const file_api_control_v1_control_proto_rawDesc = "" +
 	"request_id\x18\x02 \x01(\tR\trequestId\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\"B\n" +
 	"\x11EvictNodeResponse\x12-\n" +
-	"\x04node\x18\x01 \x01(\v2\x19.spanward.control.v1.NodeR\x04node\"\x82\x02\n" +
+	"\x04node\x18\x01 \x01(\v2\x19.spanward.control.v1.NodeR\x04node\"`\n" +
+	"\x11CordonNodeRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\"C\n" +
+	"\x12CordonNodeResponse\x12-\n" +
+	"\x04node\x18\x01 \x01(\v2\x19.spanward.control.v1.NodeR\x04node\"b\n" +
+	"\x13UncordonNodeRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\"E\n" +
+	"\x14UncordonNodeResponse\x12-\n" +
+	"\x04node\x18\x01 \x01(\v2\x19.spanward.control.v1.NodeR\x04node\"\xcb\x01\n" +
+	"\x10DrainNodeRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x14\n" +
+	"\x05force\x18\x04 \x01(\bR\x05force\x12\x17\n" +
+	"\adry_run\x18\x05 \x01(\bR\x06dryRun\x12!\n" +
+	"\fthis_session\x18\x06 \x01(\bR\vthisSession\x12\x18\n" +
+	"\asession\x18\a \x01(\x03R\asession\"\xde\x03\n" +
+	"\x11DrainNodeResponse\x12-\n" +
+	"\x04node\x18\x01 \x01(\v2\x19.spanward.control.v1.NodeR\x04node\x12F\n" +
+	"\x05moves\x18\x02 \x03(\v20.spanward.control.v1.DrainNodeResponse.DrainMoveR\x05moves\x12G\n" +
+	"\x05stuck\x18\x03 \x03(\v21.spanward.control.v1.DrainNodeResponse.DrainStuckR\x05stuck\x12\x19\n" +
+	"\bcan_move\x18\x04 \x01(\x03R\acanMove\x12\x1f\n" +
+	"\vcannot_move\x18\x05 \x01(\x03R\n" +
+	"cannotMove\x1aw\n" +
+	"\tDrainMove\x12\x1a\n" +
+	"\bkeyspace\x18\x01 \x01(\tR\bkeyspace\x12\x12\n" +
+	"\x04span\x18\x02 \x01(\tR\x04span\x12\x12\n" +
+	"\x04from\x18\x03 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x04 \x01(\tR\x02to\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x1aT\n" +
+	"\n" +
+	"DrainStuck\x12\x1a\n" +
+	"\bkeyspace\x18\x01 \x01(\tR\bkeyspace\x12\x12\n" +
+	"\x04span\x18\x02 \x01(\tR\x04span\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x82\x02\n" +
 	"\x14ListOperatorsRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x1a\n" +
@@ -3322,7 +3903,7 @@ const file_api_control_v1_control_proto_rawDesc = "" +
 	"\x04node\x18\x04 \x01(\tR\x04node\x12\x18\n" +
 	"\aaddress\x18\x05 \x01(\tR\aaddress\x12\x14\n" +
 	"\x05token\x18\x06 \x01(\x04R\x05token\x12\x14\n" +
-	"\x05state\x18\a \x01(\tR\x05state2\x86\r\n" +
+	"\x05state\x18\a \x01(\tR\x05state2\xa6\x0f\n" +
 	"\aControl\x12Z\n" +
 	"\tGetStatus\x12%.spanward.control.v1.GetStatusRequest\x1a&.spanward.control.v1.GetStatusResponse\x12i\n" +
 	"\x0eCreateKeyspace\x12*.spanward.control.v1.CreateKeyspaceRequest\x1a+.spanward.control.v1.CreateKeyspaceResponse\x12f\n" +
@@ -3341,7 +3922,11 @@ const file_api_control_v1_control_proto_rawDesc = "" +
 	"\rListOperators\x12).spanward.control.v1.ListOperatorsRequest\x1a*.spanward.control.v1.ListOperatorsResponse\x12k\n" +
 	"\x0eWatchOperators\x12*.spanward.control.v1.WatchOperatorsRequest\x1a+.spanward.control.v1.WatchOperatorsResponse0\x01\x12Z\n" +
 	"\tListNodes\x12%.spanward.control.v1.ListNodesRequest\x1a&.spanward.control.v1.ListNodesResponse\x12Z\n" +
-	"\tEvictNode\x12%.spanward.control.v1.EvictNodeRequest\x1a&.spanward.control.v1.EvictNodeResponse\x12Q\n" +
+	"\tEvictNode\x12%.spanward.control.v1.EvictNodeRequest\x1a&.spanward.control.v1.EvictNodeResponse\x12]\n" +
+	"\n" +
+	"CordonNode\x12&.spanward.control.v1.CordonNodeRequest\x1a'.spanward.control.v1.CordonNodeResponse\x12c\n" +
+	"\fUncordonNode\x12(.spanward.control.v1.UncordonNodeRequest\x1a).spanward.control.v1.UncordonNodeResponse\x12Z\n" +
+	"\tDrainNode\x12%.spanward.control.v1.DrainNodeRequest\x1a&.spanward.control.v1.DrainNodeResponse\x12Q\n" +
 	"\x06Lookup\x12\".spanward.control.v1.LookupRequest\x1a#.spanward.control.v1.LookupResponseB7Z5github.com/spanward/spanward/api/control/v1;controlv1b\x06proto3"
 
 var (
@@ -3356,83 +3941,91 @@ func file_api_control_v1_control_proto_rawDescGZIP() []byte {
 	return file_api_control_v1_control_proto_rawDescData
 }
 
-var file_api_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
+var file_api_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
 var file_api_control_v1_control_proto_goTypes = []any{
-	(*Range)(nil),                       // 0: spanward.control.v1.Range
-	(*Span)(nil),                        // 1: spanward.control.v1.Span
-	(*Operator)(nil),                    // 2: spanward.control.v1.Operator
-	(*Node)(nil),                        // 3: spanward.control.v1.Node
-	(*Keyspace)(nil),                    // 4: spanward.control.v1.Keyspace
-	(*Maintainer)(nil),                  // 5: spanward.control.v1.Maintainer
-	(*Problem)(nil),                     // 6: spanward.control.v1.Problem
-	(*GetStatusRequest)(nil),            // 7: spanward.control.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),           // 8: spanward.control.v1.GetStatusResponse
-	(*CreateKeyspaceRequest)(nil),       // 9: spanward.control.v1.CreateKeyspaceRequest
-	(*CreateKeyspaceResponse)(nil),      // 10: spanward.control.v1.CreateKeyspaceResponse
-	(*ListKeyspacesRequest)(nil),        // 11: spanward.control.v1.ListKeyspacesRequest
-	(*ListKeyspacesResponse)(nil),       // 12: spanward.control.v1.ListKeyspacesResponse
-	(*SetKeyspaceRequest)(nil),          // 13: spanward.control.v1.SetKeyspaceRequest
-	(*SetKeyspaceResponse)(nil),         // 14: spanward.control.v1.SetKeyspaceResponse
-	(*ChangeKeyspaceStateRequest)(nil),  // 15: spanward.control.v1.ChangeKeyspaceStateRequest
-	(*ChangeKeyspaceStateResponse)(nil), // 16: spanward.control.v1.ChangeKeyspaceStateResponse
-	(*ListSpansRequest)(nil),            // 17: spanward.control.v1.ListSpansRequest
-	(*ListSpansResponse)(nil),           // 18: spanward.control.v1.ListSpansResponse
-	(*AddSpanRequest)(nil),              // 19: spanward.control.v1.AddSpanRequest
-	(*AddSpanResponse)(nil),             // 20: spanward.control.v1.AddSpanResponse
-	(*RemoveSpanRequest)(nil),           // 21: spanward.control.v1.RemoveSpanRequest
-	(*RemoveSpanResponse)(nil),          // 22: spanward.control.v1.RemoveSpanResponse
-	(*MoveSpanRequest)(nil),             // 23: spanward.control.v1.MoveSpanRequest
-	(*MoveSpanResponse)(nil),            // 24: spanward.control.v1.MoveSpanResponse
-	(*SplitSpanRequest)(nil),            // 25: spanward.control.v1.SplitSpanRequest
-	(*SplitSpanResponse)(nil),           // 26: spanward.control.v1.SplitSpanResponse
-	(*MergeSpansRequest)(nil),           // 27: spanward.control.v1.MergeSpansRequest
-	(*MergeSpansResponse)(nil),          // 28: spanward.control.v1.MergeSpansResponse
-	(*CancelOperatorRequest)(nil),       // 29: spanward.control.v1.CancelOperatorRequest
-	(*CancelOperatorResponse)(nil),      // 30: spanward.control.v1.CancelOperatorResponse
-	(*EvictNodeRequest)(nil),            // 31: spanward.control.v1.EvictNodeRequest
-	(*EvictNodeResponse)(nil),           // 32: spanward.control.v1.EvictNodeResponse
-	(*ListOperatorsRequest)(nil),        // 33: spanward.control.v1.ListOperatorsRequest
-	(*ListOperatorsResponse)(nil),       // 34: spanward.control.v1.ListOperatorsResponse
-	(*WatchOperatorsRequest)(nil),       // 35: spanward.control.v1.WatchOperatorsRequest
-	(*WatchOperatorsResponse)(nil),      // 36: spanward.control.v1.WatchOperatorsResponse
-	(*ListNodesRequest)(nil),            // 37: spanward.control.v1.ListNodesRequest
-	(*ListNodesResponse)(nil),           // 38: spanward.control.v1.ListNodesResponse
-	(*LookupRequest)(nil),               // 39: spanward.control.v1.LookupRequest
-	(*LookupResponse)(nil),              // 40: spanward.control.v1.LookupResponse
-	(*Operator_Cause)(nil),              // 41: spanward.control.v1.Operator.Cause
-	(*Operator_Step)(nil),               // 42: spanward.control.v1.Operator.Step
-	nil,                                 // 43: spanward.control.v1.Node.LabelsEntry
-	nil,                                 // 44: spanward.control.v1.Keyspace.SetEntry
-	nil,                                 // 45: spanward.control.v1.Keyspace.SpansEntry
-	nil,                                 // 46: spanward.control.v1.GetStatusResponse.NodesEntry
-	nil,                                 // 47: spanward.control.v1.GetStatusResponse.SpansEntry
-	nil,                                 // 48: spanward.control.v1.GetStatusResponse.OperatorsEntry
-	nil,                                 // 49: spanward.control.v1.CreateKeyspaceRequest.SetEntry
-	nil,                                 // 50: spanward.control.v1.SetKeyspaceRequest.SetEntry
-	(*timestamppb.Timestamp)(nil),       // 51: google.protobuf.Timestamp
+	(*Range)(nil),                        // 0: spanward.control.v1.Range
+	(*Span)(nil),                         // 1: spanward.control.v1.Span
+	(*Operator)(nil),                     // 2: spanward.control.v1.Operator
+	(*Node)(nil),                         // 3: spanward.control.v1.Node
+	(*Keyspace)(nil),                     // 4: spanward.control.v1.Keyspace
+	(*Maintainer)(nil),                   // 5: spanward.control.v1.Maintainer
+	(*Problem)(nil),                      // 6: spanward.control.v1.Problem
+	(*GetStatusRequest)(nil),             // 7: spanward.control.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),            // 8: spanward.control.v1.GetStatusResponse
+	(*CreateKeyspaceRequest)(nil),        // 9: spanward.control.v1.CreateKeyspaceRequest
+	(*CreateKeyspaceResponse)(nil),       // 10: spanward.control.v1.CreateKeyspaceResponse
+	(*ListKeyspacesRequest)(nil),         // 11: spanward.control.v1.ListKeyspacesRequest
+	(*ListKeyspacesResponse)(nil),        // 12: spanward.control.v1.ListKeyspacesResponse
+	(*SetKeyspaceRequest)(nil),           // 13: spanward.control.v1.SetKeyspaceRequest
+	(*SetKeyspaceResponse)(nil),          // 14: spanward.control.v1.SetKeyspaceResponse
+	(*ChangeKeyspaceStateRequest)(nil),   // 15: spanward.control.v1.ChangeKeyspaceStateRequest
+	(*ChangeKeyspaceStateResponse)(nil),  // 16: spanward.control.v1.ChangeKeyspaceStateResponse
+	(*ListSpansRequest)(nil),             // 17: spanward.control.v1.ListSpansRequest
+	(*ListSpansResponse)(nil),            // 18: spanward.control.v1.ListSpansResponse
+	(*AddSpanRequest)(nil),               // 19: spanward.control.v1.AddSpanRequest
+	(*AddSpanResponse)(nil),              // 20: spanward.control.v1.AddSpanResponse
+	(*RemoveSpanRequest)(nil),            // 21: spanward.control.v1.RemoveSpanRequest
+	(*RemoveSpanResponse)(nil),           // 22: spanward.control.v1.RemoveSpanResponse
+	(*MoveSpanRequest)(nil),              // 23: spanward.control.v1.MoveSpanRequest
+	(*MoveSpanResponse)(nil),             // 24: spanward.control.v1.MoveSpanResponse
+	(*SplitSpanRequest)(nil),             // 25: spanward.control.v1.SplitSpanRequest
+	(*SplitSpanResponse)(nil),            // 26: spanward.control.v1.SplitSpanResponse
+	(*MergeSpansRequest)(nil),            // 27: spanward.control.v1.MergeSpansRequest
+	(*MergeSpansResponse)(nil),           // 28: spanward.control.v1.MergeSpansResponse
+	(*CancelOperatorRequest)(nil),        // 29: spanward.control.v1.CancelOperatorRequest
+	(*CancelOperatorResponse)(nil),       // 30: spanward.control.v1.CancelOperatorResponse
+	(*EvictNodeRequest)(nil),             // 31: spanward.control.v1.EvictNodeRequest
+	(*EvictNodeResponse)(nil),            // 32: spanward.control.v1.EvictNodeResponse
+	(*CordonNodeRequest)(nil),            // 33: spanward.control.v1.CordonNodeRequest
+	(*CordonNodeResponse)(nil),           // 34: spanward.control.v1.CordonNodeResponse
+	(*UncordonNodeRequest)(nil),          // 35: spanward.control.v1.UncordonNodeRequest
+	(*UncordonNodeResponse)(nil),         // 36: spanward.control.v1.UncordonNodeResponse
+	(*DrainNodeRequest)(nil),             // 37: spanward.control.v1.DrainNodeRequest
+	(*DrainNodeResponse)(nil),            // 38: spanward.control.v1.DrainNodeResponse
+	(*ListOperatorsRequest)(nil),         // 39: spanward.control.v1.ListOperatorsRequest
+	(*ListOperatorsResponse)(nil),        // 40: spanward.control.v1.ListOperatorsResponse
+	(*WatchOperatorsRequest)(nil),        // 41: spanward.control.v1.WatchOperatorsRequest
+	(*WatchOperatorsResponse)(nil),       // 42: spanward.control.v1.WatchOperatorsResponse
+	(*ListNodesRequest)(nil),             // 43: spanward.control.v1.ListNodesRequest
+	(*ListNodesResponse)(nil),            // 44: spanward.control.v1.ListNodesResponse
+	(*LookupRequest)(nil),                // 45: spanward.control.v1.LookupRequest
+	(*LookupResponse)(nil),               // 46: spanward.control.v1.LookupResponse
+	(*Operator_Cause)(nil),               // 47: spanward.control.v1.Operator.Cause
+	(*Operator_Step)(nil),                // 48: spanward.control.v1.Operator.Step
+	nil,                                  // 49: spanward.control.v1.Node.LabelsEntry
+	nil,                                  // 50: spanward.control.v1.Keyspace.SetEntry
+	nil,                                  // 51: spanward.control.v1.Keyspace.SpansEntry
+	nil,                                  // 52: spanward.control.v1.GetStatusResponse.NodesEntry
+	nil,                                  // 53: spanward.control.v1.GetStatusResponse.SpansEntry
+	nil,                                  // 54: spanward.control.v1.GetStatusResponse.OperatorsEntry
+	nil,                                  // 55: spanward.control.v1.CreateKeyspaceRequest.SetEntry
+	nil,                                  // 56: spanward.control.v1.SetKeyspaceRequest.SetEntry
+	(*DrainNodeResponse_DrainMove)(nil),  // 57: spanward.control.v1.DrainNodeResponse.DrainMove
+	(*DrainNodeResponse_DrainStuck)(nil), // 58: spanward.control.v1.DrainNodeResponse.DrainStuck
+	(*timestamppb.Timestamp)(nil),        // 59: google.protobuf.Timestamp
 }
 var file_api_control_v1_control_proto_depIdxs = []int32{
-	51, // 0: spanward.control.v1.Operator.created:type_name -> google.protobuf.Timestamp
-	51, // 1: spanward.control.v1.Operator.finished_at:type_name -> google.protobuf.Timestamp
-	42, // 2: spanward.control.v1.Operator.steps:type_name -> spanward.control.v1.Operator.Step
-	41, // 3: spanward.control.v1.Operator.cause:type_name -> spanward.control.v1.Operator.Cause
-	43, // 4: spanward.control.v1.Node.labels:type_name -> spanward.control.v1.Node.LabelsEntry
-	44, // 5: spanward.control.v1.Keyspace.set:type_name -> spanward.control.v1.Keyspace.SetEntry
+	59, // 0: spanward.control.v1.Operator.created:type_name -> google.protobuf.Timestamp
+	59, // 1: spanward.control.v1.Operator.finished_at:type_name -> google.protobuf.Timestamp
+	48, // 2: spanward.control.v1.Operator.steps:type_name -> spanward.control.v1.Operator.Step
+	47, // 3: spanward.control.v1.Operator.cause:type_name -> spanward.control.v1.Operator.Cause
+	49, // 4: spanward.control.v1.Node.labels:type_name -> spanward.control.v1.Node.LabelsEntry
+	50, // 5: spanward.control.v1.Keyspace.set:type_name -> spanward.control.v1.Keyspace.SetEntry
 	0,  // 6: spanward.control.v1.Keyspace.ranges:type_name -> spanward.control.v1.Range
-	45, // 7: spanward.control.v1.Keyspace.spans:type_name -> spanward.control.v1.Keyspace.SpansEntry
-	51, // 8: spanward.control.v1.Problem.since:type_name -> google.protobuf.Timestamp
+	51, // 7: spanward.control.v1.Keyspace.spans:type_name -> spanward.control.v1.Keyspace.SpansEntry
+	59, // 8: spanward.control.v1.Problem.since:type_name -> google.protobuf.Timestamp
 	5,  // 9: spanward.control.v1.GetStatusResponse.maintainers:type_name -> spanward.control.v1.Maintainer
-	46, // 10: spanward.control.v1.GetStatusResponse.nodes:type_name -> spanward.control.v1.GetStatusResponse.NodesEntry
-	47, // 11: spanward.control.v1.GetStatusResponse.spans:type_name -> spanward.control.v1.GetStatusResponse.SpansEntry
-	48, // 12: spanward.control.v1.GetStatusResponse.operators:type_name -> spanward.control.v1.GetStatusResponse.OperatorsEntry
+	52, // 10: spanward.control.v1.GetStatusResponse.nodes:type_name -> spanward.control.v1.GetStatusResponse.NodesEntry
+	53, // 11: spanward.control.v1.GetStatusResponse.spans:type_name -> spanward.control.v1.GetStatusResponse.SpansEntry
+	54, // 12: spanward.control.v1.GetStatusResponse.operators:type_name -> spanward.control.v1.GetStatusResponse.OperatorsEntry
 	6,  // 13: spanward.control.v1.GetStatusResponse.problems:type_name -> spanward.control.v1.Problem
 	4,  // 14: spanward.control.v1.GetStatusResponse.keyspaces:type_name -> spanward.control.v1.Keyspace
 	0,  // 15: spanward.control.v1.CreateKeyspaceRequest.ranges:type_name -> spanward.control.v1.Range
-	49, // 16: spanward.control.v1.CreateKeyspaceRequest.set:type_name -> spanward.control.v1.CreateKeyspaceRequest.SetEntry
+	55, // 16: spanward.control.v1.CreateKeyspaceRequest.set:type_name -> spanward.control.v1.CreateKeyspaceRequest.SetEntry
 	4,  // 17: spanward.control.v1.CreateKeyspaceResponse.keyspace:type_name -> spanward.control.v1.Keyspace
 	2,  // 18: spanward.control.v1.CreateKeyspaceResponse.operator:type_name -> spanward.control.v1.Operator
 	4,  // 19: spanward.control.v1.ListKeyspacesResponse.keyspaces:type_name -> spanward.control.v1.Keyspace
-	50, // 20: spanward.control.v1.SetKeyspaceRequest.set:type_name -> spanward.control.v1.SetKeyspaceRequest.SetEntry
+	56, // 20: spanward.control.v1.SetKeyspaceRequest.set:type_name -> spanward.control.v1.SetKeyspaceRequest.SetEntry
 	4,  // 21: spanward.control.v1.SetKeyspaceResponse.keyspace:type_name -> spanward.control.v1.Keyspace
 	4,  // 22: spanward.control.v1.ChangeKeyspaceStateResponse.keyspace:type_name -> spanward.control.v1.Keyspace
 	2,  // 23: spanward.control.v1.ChangeKeyspaceStateResponse.operator:type_name -> spanward.control.v1.Operator
@@ -3445,50 +4038,61 @@ var file_api_control_v1_control_proto_depIdxs = []int32{
 	2,  // 30: spanward.control.v1.MergeSpansResponse.operator:type_name -> spanward.control.v1.Operator
 	2,  // 31: spanward.control.v1.CancelOperatorResponse.operator:type_name -> spanward.control.v1.Operator
 	3,  // 32: spanward.control.v1.EvictNodeResponse.node:type_name -> spanward.control.v1.Node
-	51, // 33: spanward.control.v1.ListOperatorsRequest.since:type_name -> google.protobuf.Timestamp
-	2,  // 34: spanward.control.v1.ListOperatorsResponse.operators:type_name -> spanward.control.v1.Operator
-	2,  // 35: spanward.control.v1.WatchOperatorsResponse.operator:type_name -> spanward.control.v1.Operator
-	3,  // 36: spanward.control.v1.ListNodesResponse.nodes:type_name -> spanward.control.v1.Node
-	51, // 37: spanward.control.v1.Operator.Step.at:type_name -> google.protobuf.Timestamp
-	7,  // 38: spanward.control.v1.Control.GetStatus:input_type -> spanward.control.v1.GetStatusRequest
-	9,  // 39: spanward.control.v1.Control.CreateKeyspace:input_type -> spanward.control.v1.CreateKeyspaceRequest
-	11, // 40: spanward.control.v1.Control.ListKeyspaces:input_type -> spanward.control.v1.ListKeyspacesRequest
-	13, // 41: spanward.control.v1.Control.SetKeyspace:input_type -> spanward.control.v1.SetKeyspaceRequest
-	15, // 42: spanward.control.v1.Control.ChangeKeyspaceState:input_type -> spanward.control.v1.ChangeKeyspaceStateRequest
-	17, // 43: spanward.control.v1.Control.ListSpans:input_type -> spanward.control.v1.ListSpansRequest
-	19, // 44: spanward.control.v1.Control.AddSpan:input_type -> spanward.control.v1.AddSpanRequest
-	21, // 45: spanward.control.v1.Control.RemoveSpan:input_type -> spanward.control.v1.RemoveSpanRequest
-	23, // 46: spanward.control.v1.Control.MoveSpan:input_type -> spanward.control.v1.MoveSpanRequest
-	25, // 47: spanward.control.v1.Control.SplitSpan:input_type -> spanward.control.v1.SplitSpanRequest
-	27, // 48: spanward.control.v1.Control.MergeSpans:input_type -> spanward.control.v1.MergeSpansRequest
-	29, // 49: spanward.control.v1.Control.CancelOperator:input_type -> spanward.control.v1.CancelOperatorRequest
-	33, // 50: spanward.control.v1.Control.ListOperators:input_type -> spanward.control.v1.ListOperatorsRequest
-	35, // 51: spanward.control.v1.Control.WatchOperators:input_type -> spanward.control.v1.WatchOperatorsRequest
-	37, // 52: spanward.control.v1.Control.ListNodes:input_type -> spanward.control.v1.ListNodesRequest
-	31, // 53: spanward.control.v1.Control.EvictNode:input_type -> spanward.control.v1.EvictNodeRequest
-	39, // 54: spanward.control.v1.Control.Lookup:input_type -> spanward.control.v1.LookupRequest
-	8,  // 55: spanward.control.v1.Control.GetStatus:output_type -> spanward.control.v1.GetStatusResponse
-	10, // 56: spanward.control.v1.Control.CreateKeyspace:output_type -> spanward.control.v1.CreateKeyspaceResponse
-	12, // 57: spanward.control.v1.Control.ListKeyspaces:output_type -> spanward.control.v1.ListKeyspacesResponse
-	14, // 58: spanward.control.v1.Control.SetKeyspace:output_type -> spanward.control.v1.SetKeyspaceResponse
-	16, // 59: spanward.control.v1.Control.ChangeKeyspaceState:output_type -> spanward.control.v1.ChangeKeyspaceStateResponse
-	18, // 60: spanward.control.v1.Control.ListSpans:output_type -> spanward.control.v1.ListSpansResponse
-	20, // 61: spanward.control.v1.Control.AddSpan:output_type -> spanward.control.v1.AddSpanResponse
-	22, // 62: spanward.control.v1.Control.RemoveSpan:output_type -> spanward.control.v1.RemoveSpanResponse
-	24, // 63: spanward.control.v1.Control.MoveSpan:output_type -> spanward.control.v1.MoveSpanResponse
-	26, // 64: spanward.control.v1.Control.SplitSpan:output_type -> spanward.control.v1.SplitSpanResponse
-	28, // 65: spanward.control.v1.Control.MergeSpans:output_type -> spanward.control.v1.MergeSpansResponse
-	30, // 66: spanward.control.v1.Control.CancelOperator:output_type -> spanward.control.v1.CancelOperatorResponse
-	34, // 67: spanward.control.v1.Control.ListOperators:output_type -> spanward.control.v1.ListOperatorsResponse
-	36, // 68: spanward.control.v1.Control.WatchOperators:output_type -> spanward.control.v1.WatchOperatorsResponse
-	38, // 69: spanward.control.v1.Control.ListNodes:output_type -> spanward.control.v1.ListNodesResponse
-	32, // 70: spanward.control.v1.Control.EvictNode:output_type -> spanward.control.v1.EvictNodeResponse
-	40, // 71: spanward.control.v1.Control.Lookup:output_type -> spanward.control.v1.LookupResponse
-	55, // [55:72] is the sub-list for method output_type
-	38, // [38:55] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	3,  // 33: spanward.control.v1.CordonNodeResponse.node:type_name -> spanward.control.v1.Node
+	3,  // 34: spanward.control.v1.UncordonNodeResponse.node:type_name -> spanward.control.v1.Node
+	3,  // 35: spanward.control.v1.DrainNodeResponse.node:type_name -> spanward.control.v1.Node
+	57, // 36: spanward.control.v1.DrainNodeResponse.moves:type_name -> spanward.control.v1.DrainNodeResponse.DrainMove
+	58, // 37: spanward.control.v1.DrainNodeResponse.stuck:type_name -> spanward.control.v1.DrainNodeResponse.DrainStuck
+	59, // 38: spanward.control.v1.ListOperatorsRequest.since:type_name -> google.protobuf.Timestamp
+	2,  // 39: spanward.control.v1.ListOperatorsResponse.operators:type_name -> spanward.control.v1.Operator
+	2,  // 40: spanward.control.v1.WatchOperatorsResponse.operator:type_name -> spanward.control.v1.Operator
+	3,  // 41: spanward.control.v1.ListNodesResponse.nodes:type_name -> spanward.control.v1.Node
+	59, // 42: spanward.control.v1.Operator.Step.at:type_name -> google.protobuf.Timestamp
+	7,  // 43: spanward.control.v1.Control.GetStatus:input_type -> spanward.control.v1.GetStatusRequest
+	9,  // 44: spanward.control.v1.Control.CreateKeyspace:input_type -> spanward.control.v1.CreateKeyspaceRequest
+	11, // 45: spanward.control.v1.Control.ListKeyspaces:input_type -> spanward.control.v1.ListKeyspacesRequest
+	13, // 46: spanward.control.v1.Control.SetKeyspace:input_type -> spanward.control.v1.SetKeyspaceRequest
+	15, // 47: spanward.control.v1.Control.ChangeKeyspaceState:input_type -> spanward.control.v1.ChangeKeyspaceStateRequest
+	17, // 48: spanward.control.v1.Control.ListSpans:input_type -> spanward.control.v1.ListSpansRequest
+	19, // 49: spanward.control.v1.Control.AddSpan:input_type -> spanward.control.v1.AddSpanRequest
+	21, // 50: spanward.control.v1.Control.RemoveSpan:input_type -> spanward.control.v1.RemoveSpanRequest
+	23, // 51: spanward.control.v1.Control.MoveSpan:input_type -> spanward.control.v1.MoveSpanRequest
+	25, // 52: spanward.control.v1.Control.SplitSpan:input_type -> spanward.control.v1.SplitSpanRequest
+	27, // 53: spanward.control.v1.Control.MergeSpans:input_type -> spanward.control.v1.MergeSpansRequest
+	29, // 54: spanward.control.v1.Control.CancelOperator:input_type -> spanward.control.v1.CancelOperatorRequest
+	39, // 55: spanward.control.v1.Control.ListOperators:input_type -> spanward.control.v1.ListOperatorsRequest
+	41, // 56: spanward.control.v1.Control.WatchOperators:input_type -> spanward.control.v1.WatchOperatorsRequest
+	43, // 57: spanward.control.v1.Control.ListNodes:input_type -> spanward.control.v1.ListNodesRequest
+	31, // 58: spanward.control.v1.Control.EvictNode:input_type -> spanward.control.v1.EvictNodeRequest
+	33, // 59: spanward.control.v1.Control.CordonNode:input_type -> spanward.control.v1.CordonNodeRequest
+	35, // 60: spanward.control.v1.Control.UncordonNode:input_type -> spanward.control.v1.UncordonNodeRequest
+	37, // 61: spanward.control.v1.Control.DrainNode:input_type -> spanward.control.v1.DrainNodeRequest
+	45, // 62: spanward.control.v1.Control.Lookup:input_type -> spanward.control.v1.LookupRequest
+	8,  // 63: spanward.control.v1.Control.GetStatus:output_type -> spanward.control.v1.GetStatusResponse
+	10, // 64: spanward.control.v1.Control.CreateKeyspace:output_type -> spanward.control.v1.CreateKeyspaceResponse
+	12, // 65: spanward.control.v1.Control.ListKeyspaces:output_type -> spanward.control.v1.ListKeyspacesResponse
+	14, // 66: spanward.control.v1.Control.SetKeyspace:output_type -> spanward.control.v1.SetKeyspaceResponse
+	16, // 67: spanward.control.v1.Control.ChangeKeyspaceState:output_type -> spanward.control.v1.ChangeKeyspaceStateResponse
+	18, // 68: spanward.control.v1.Control.ListSpans:output_type -> spanward.control.v1.ListSpansResponse
+	20, // 69: spanward.control.v1.Control.AddSpan:output_type -> spanward.control.v1.AddSpanResponse
+	22, // 70: spanward.control.v1.Control.RemoveSpan:output_type -> spanward.control.v1.RemoveSpanResponse
+	24, // 71: spanward.control.v1.Control.MoveSpan:output_type -> spanward.control.v1.MoveSpanResponse
+	26, // 72: spanward.control.v1.Control.SplitSpan:output_type -> spanward.control.v1.SplitSpanResponse
+	28, // 73: spanward.control.v1.Control.MergeSpans:output_type -> spanward.control.v1.MergeSpansResponse
+	30, // 74: spanward.control.v1.Control.CancelOperator:output_type -> spanward.control.v1.CancelOperatorResponse
+	40, // 75: spanward.control.v1.Control.ListOperators:output_type -> spanward.control.v1.ListOperatorsResponse
+	42, // 76: spanward.control.v1.Control.WatchOperators:output_type -> spanward.control.v1.WatchOperatorsResponse
+	44, // 77: spanward.control.v1.Control.ListNodes:output_type -> spanward.control.v1.ListNodesResponse
+	32, // 78: spanward.control.v1.Control.EvictNode:output_type -> spanward.control.v1.EvictNodeResponse
+	34, // 79: spanward.control.v1.Control.CordonNode:output_type -> spanward.control.v1.CordonNodeResponse
+	36, // 80: spanward.control.v1.Control.UncordonNode:output_type -> spanward.control.v1.UncordonNodeResponse
+	38, // 81: spanward.control.v1.Control.DrainNode:output_type -> spanward.control.v1.DrainNodeResponse
+	46, // 82: spanward.control.v1.Control.Lookup:output_type -> spanward.control.v1.LookupResponse
+	63, // [63:83] is the sub-list for method output_type
+	43, // [43:63] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_api_control_v1_control_proto_init() }
@@ -3499,14 +4103,14 @@ func file_api_control_v1_control_proto_init() {
 	file_api_control_v1_control_proto_msgTypes[1].OneofWrappers = []any{}
 	file_api_control_v1_control_proto_msgTypes[3].OneofWrappers = []any{}
 	file_api_control_v1_control_proto_msgTypes[4].OneofWrappers = []any{}
-	file_api_control_v1_control_proto_msgTypes[42].OneofWrappers = []any{}
+	file_api_control_v1_control_proto_msgTypes[48].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_control_v1_control_proto_rawDesc), len(file_api_control_v1_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   51,
+			NumMessages:   59,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

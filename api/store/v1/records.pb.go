@@ -713,8 +713,10 @@ type NodeConfig struct {
 	// weight scales the node's share; 0 means 1.
 	Weight float64 `protobuf:"fixed64,3,opt,name=weight,proto3" json:"weight,omitempty"`
 	// evicted is the session that an administrator declared dead.
-	Evicted       int64      `protobuf:"varint,4,opt,name=evicted,proto3" json:"evicted,omitempty"`
-	Requests      []*Request `protobuf:"bytes,5,rep,name=requests,proto3" json:"requests,omitempty"`
+	Evicted  int64      `protobuf:"varint,4,opt,name=evicted,proto3" json:"evicted,omitempty"`
+	Requests []*Request `protobuf:"bytes,5,rep,name=requests,proto3" json:"requests,omitempty"`
+	// drain_session: draining holds for this session only; 0 is until it is ended.
+	DrainSession  int64 `protobuf:"varint,6,opt,name=drain_session,json=drainSession,proto3" json:"drain_session,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -782,6 +784,13 @@ func (x *NodeConfig) GetRequests() []*Request {
 		return x.Requests
 	}
 	return nil
+}
+
+func (x *NodeConfig) GetDrainSession() int64 {
+	if x != nil {
+		return x.DrainSession
+	}
+	return 0
 }
 
 // Request remembers a changing command, so that its repetition gets the same answer.
@@ -1814,14 +1823,15 @@ const file_api_store_v1_records_proto_rawDesc = "" +
 	"\x11ENDED_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vENDED_CLEAN\x10\x01\x12\x0e\n" +
 	"\n" +
-	"ENDED_DEAD\x10\x02\"\xae\x01\n" +
+	"ENDED_DEAD\x10\x02\"\xd3\x01\n" +
 	"\n" +
 	"NodeConfig\x12\x1a\n" +
 	"\bcordoned\x18\x01 \x01(\bR\bcordoned\x12\x1a\n" +
 	"\bdraining\x18\x02 \x01(\bR\bdraining\x12\x16\n" +
 	"\x06weight\x18\x03 \x01(\x01R\x06weight\x12\x18\n" +
 	"\aevicted\x18\x04 \x01(\x03R\aevicted\x126\n" +
-	"\brequests\x18\x05 \x03(\v2\x1a.spanward.store.v1.RequestR\brequests\"Y\n" +
+	"\brequests\x18\x05 \x03(\v2\x1a.spanward.store.v1.RequestR\brequests\x12#\n" +
+	"\rdrain_session\x18\x06 \x01(\x03R\fdrainSession\"Y\n" +
 	"\aRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04body\x18\x02 \x01(\fR\x04body\x12\x1a\n" +
