@@ -139,8 +139,8 @@ func (x *explorer) initial() *state {
 		x.start(t, n)
 	}
 	for i, s := range x.cfg.Spans {
-		made := operator.Span{Ref: x.refs[i], Span: record.Span{Range: s.Range}}
-		x.commit(t, &sent{Sent: Sent{Part: operator.PutNewSpan(x.layout, operator.Keyspace{}, made)}, op: -1})
+		made := record.EncodeSpan(record.Span{Range: s.Range})
+		x.keys.write(t.store(), []txn.Op{txn.Put(x.keys.names[x.spanKeys[i]], made)}, 0)
 		if s.Owner == "" {
 			continue
 		}
