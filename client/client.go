@@ -11,8 +11,10 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/proto"
 
 	controlv1 "github.com/spanward/spanward/api/control/v1"
+	"github.com/spanward/spanward/internal/fault"
 	"github.com/spanward/spanward/internal/rpcerr"
 )
 
@@ -43,7 +45,7 @@ const (
 	minPause          = 20 * time.Millisecond
 	maxPause          = 500 * time.Millisecond
 
-	// maxMessage bounds an answer; long lists come as streams.
+	// maxMessage bounds a request and an answer; long lists come as streams.
 	maxMessage = 64 << 20
 )
 
@@ -147,7 +149,24 @@ func (c *Client) dialOptions() []grpc.DialOption {
 // Invoke is what the generated code calls for every unary method.
 func (c *Client) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
 	c.complete(args)
+	if err := checkSize(args); err != nil {
+		return err
+	}
 	return c.retry(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
 		return conn.Invoke(ctx, method, args, reply, opts...)
 	})
+}
+
+// checkSize refuses what no maintainer would take in.
+func checkSize(req any) error {
+	m, ok := req.(proto.Message)
+	if !ok {
+		return nil
+	}
+	if size := proto.Size(m); size > maxMessage {
+		return fault.New(fault.InvalidArgument, "has %d MiB, and at most %d MiB can be sent", (size+1<<20-1)>>20, maxMessage>>20).
+			On("request", string(m.ProtoReflect().Descriptor().Name())).
+			Fix("ask for less at a time: a keyspace can be given more ranges with `spanward span add`")
+	}
+	return nil
 }

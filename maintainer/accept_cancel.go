@@ -104,7 +104,7 @@ func (c *control) planCancelKeyspace(s *view.State, who asker, id string) (plan,
 		case record.KeyspacePaused:
 			return c.cancelPause(ks, who), nil
 		case record.KeyspaceCreating:
-			return plan{}, refused.Fix("repeat its command with its --request-id so that it ends, then `spanward keyspace delete %s`", ks.Name)
+			return plan{}, refused.Fix("give it up with `spanward keyspace delete %s`", ks.Name)
 		default:
 			return plan{}, refused.Fix("create the keyspace again when it is gone")
 		}

@@ -116,7 +116,8 @@ func checkState(ks *view.Keyspace, fits ...record.KeyspaceState) error {
 	f := fault.New(fault.Refused, "the keyspace is %s", record.KeyspaceStateName(ks.State)).On("keyspace", ks.Name)
 	switch ks.State {
 	case record.KeyspaceCreating:
-		return f.Fix("wait until it is running; if whoever creates it has stopped, repeat that command with its --request-id")
+		return f.Fix("wait until it is running; if whoever creates it has stopped, repeat that command with --request-id %s, or give it up with `spanward keyspace delete %s`",
+			creation(ks).RequestID, ks.Name)
 	case record.KeyspacePaused:
 		return f.Fix("resume it first")
 	default:

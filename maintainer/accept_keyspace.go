@@ -75,8 +75,10 @@ func checkNew(s *view.State, name string) error {
 	ks, err := keyspaceNamed(s, "keyspace", name)
 	switch {
 	case ks != nil && ks.State == record.KeyspaceCreating:
+		i := creation(ks)
 		f.Message = "is being created by operator " + ks.CreatedBy
-		return f
+		return f.Fix("if whoever creates it has stopped, repeat that command with --request-id %s, or give it up with `spanward keyspace delete %s`",
+			i.RequestID, name)
 	case ks != nil && ks.Pending != nil && ks.State == record.KeyspaceDeleting:
 		f.Message = "is being deleted by operator " + ks.Pending.Operator
 		return f.Fix("wait until that is over, or choose another name")
@@ -91,7 +93,8 @@ func checkNew(s *view.State, name string) error {
 	return nil
 }
 
-// planRest goes on with a creation: the spans that are missing, then the end of it.
+// planRest goes on with a creation: the spans that are missing, then the end of it. One that has ended, or was given up by
+// a delete, is only told of.
 func (c *control) planRest(s *view.State, prior *view.Request, name string, ranges []span.Range) plan {
 	ks := s.Keyspace(name)
 	if ks == nil || ks.State != record.KeyspaceCreating || ks.CreatedBy != prior.Operator {
@@ -100,7 +103,7 @@ func (c *control) planRest(s *view.State, prior *view.Request, name string, rang
 	p := plan{operator: prior.Operator, more: true}
 	for _, sp := range newSpans(ks, ranges) {
 		if s.Span(sp.Ref) == nil {
-			p.parts = append(p.parts, operator.PutNewSpan(c.layout, sp))
+			p.parts = append(p.parts, operator.PutNewSpan(c.layout, *ks, sp))
 		}
 	}
 	if len(p.parts) > 0 {
@@ -163,7 +166,8 @@ func (c *control) planSet(s *view.State, t *term, who asker, q *controlv1.SetKey
 	if len(q.GetSet()) == 0 {
 		return plan{}, fault.New(fault.InvalidArgument, "is missing").On("set", "").Fix("name at least one setting, as name=value")
 	}
-	if err := checkState(ks, record.KeyspaceRunning, record.KeyspacePaused); err != nil {
+	// One that is being deleted, too: its spans may have to be opened once more, which wrong settings would not let them.
+	if err := checkState(ks, record.KeyspaceRunning, record.KeyspacePaused, record.KeyspaceDeleting); err != nil {
 		return plan{}, err
 	}
 	next := ks.Keyspace

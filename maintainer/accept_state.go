@@ -16,7 +16,7 @@ import (
 var stateVerbs = map[string][]record.KeyspaceState{
 	"pause":  {record.KeyspaceRunning},
 	"resume": {record.KeyspacePaused},
-	"delete": {record.KeyspaceRunning, record.KeyspacePaused},
+	"delete": {record.KeyspaceRunning, record.KeyspacePaused, record.KeyspaceCreating},
 }
 
 // changeKeyspaceState pauses, resumes or deletes. Each is an operator: resuming is over once it is accepted, since what
@@ -58,18 +58,25 @@ func (c *control) planState(s *view.State, t *term, who asker, q *controlv1.Chan
 	if q.GetVerb() == "delete" {
 		next.State = record.KeyspaceDeleting
 	}
-	var superseded *record.History
-	if ks.Pending != nil {
-		cause := who.cause(id)
-		h := operator.FinishKeyspace(*ks, record.OutcomeCancelled, "superseded by delete, operator "+id, now)
-		h.Cause = &cause
-		superseded = &h
+	return plan{operator: id, parts: []txn.Part{operator.AcceptKeyspace(c.layout, *ks, next, overtaken(ks, who, id, now))}}, nil
+}
+
+// overtaken ends what a delete takes the place of: a pause that is not over, or a creation that nobody goes on with. It is
+// nil if there is nothing.
+func overtaken(ks *view.Keyspace, who asker, by string, now time.Time) *record.History {
+	i := ofKeyspace(ks)
+	if i == nil {
+		return nil
 	}
-	return plan{operator: id, parts: []txn.Part{operator.AcceptKeyspace(c.layout, *ks, next, superseded)}}, nil
+	cause := who.cause(by)
+	return &record.History{
+		Intent: *i.Marked(record.Mark{Stage: record.StageFinished, At: now}), Outcome: record.OutcomeCancelled,
+		Error: "superseded by delete, operator " + by, Cause: &cause, FinishedAt: now,
+	}
 }
 
 // checkVerb refuses a command that does not fit what the keyspace is, or what holds it. Only a delete does not wait for a
-// pause to be over.
+// pause or a creation to be over.
 func checkVerb(ks *view.Keyspace, verb string) error {
 	state := record.KeyspaceStateName(ks.State)
 	switch {

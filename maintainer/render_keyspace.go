@@ -20,11 +20,15 @@ type keyspaceLook struct {
 }
 
 func renderKeyspace(l keyspaceLook) *controlv1.Keyspace {
-	return &controlv1.Keyspace{
+	out := &controlv1.Keyspace{
 		Name: l.Name, Workload: l.Workload, Set: l.Settings, Ranges: wireRanges(l.ranges()),
 		State: record.KeyspaceStateName(l.State), Spans: l.counts(), Checkpoint: wirePosition(l.checkpoint()),
 		LagMs: l.lag(), Copied: l.copied(), CopyTotal: l.copyTotal(),
 	}
+	if l.State == record.KeyspaceCreating {
+		out.ExpectedSpans = new(l.ExpectedSpans)
+	}
+	return out
 }
 
 func (l keyspaceLook) ranges() []span.Range {

@@ -143,7 +143,8 @@ func (f statusFacts) keyspaceProblems(l keyspaceLook, k *known, now time.Time) [
 	if l.State == record.KeyspaceCreating && now.Sub(l.CreatedAt) > creatingAfter {
 		out = append(out, problem{
 			kind: "creating", keyspace: l.Name, since: l.CreatedAt,
-			message: fmt.Sprintf("%d of %d spans are made; repeat the command that creates it, with the same --request-id", len(l.spans), l.ExpectedSpans),
+			message: fmt.Sprintf("%d of %d spans are made; if whoever creates it has stopped, repeat that command with --request-id %s, or give it up with `spanward keyspace delete %s`",
+				len(l.spans), l.ExpectedSpans, creation(l.Keyspace).RequestID, l.Name),
 		})
 	}
 	if p, bad := f.homeless(l, k); bad {

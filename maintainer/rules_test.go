@@ -26,7 +26,7 @@ func TestNothingIsWrittenAfterItsTerm(t *testing.T) {
 			t.Fatal(err)
 		}
 		ref := operator.Ref{Keyspace: "ks", ID: "1-1.0"}
-		res, err := m.settle(w.t.Context(), former, []txn.Part{operator.PutNewSpan(w.layout, operator.Span{Ref: ref})})
+		res, err := m.settle(w.t.Context(), former, []txn.Part{operator.PutNewSpan(w.layout, operator.Keyspace{}, operator.Span{Ref: ref})})
 		if err != nil || res[0].Outcome != txn.Fenced || w.span(ref).Mod != 0 {
 			t.Errorf("%+v, %v; the record: %+v", res, err, w.span(ref))
 		}

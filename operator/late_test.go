@@ -91,7 +91,7 @@ func TestTransactionsLandOnce(t *testing.T) {
 		"drop":      operator.DropClaim(w.l, r, c, 0),
 		"drop own":  operator.DropOwn(w.l, s, c),
 		"progress":  operator.PutProgress(w.l, ks, 1, record.Progress{"s": 1}, 3),
-		"new span":  operator.PutNewSpan(w.l, s),
+		"new span":  operator.PutNewSpan(w.l, operator.Keyspace{Mod: 1}, s),
 	} {
 		if !p.Once() {
 			t.Errorf("%s can land twice", name)

@@ -70,12 +70,13 @@ func BeginKeyspace(l keys.Layout, ks Keyspace) txn.Part {
 	}
 }
 
-// PutNewSpan adds one span to a keyspace that is being created. Its id belongs to the creating operator, so a
-// record that is there already is the trace of an earlier try.
-func PutNewSpan(l keys.Layout, s Span) txn.Part {
+// PutNewSpan adds one span to a keyspace that is being created, whose record is as it was read: a write that lands late
+// must not leave a span behind if somebody has deleted the keyspace meanwhile. Its id belongs to the creating operator, so
+// a record that is there already is the trace of an earlier try.
+func PutNewSpan(l keys.Layout, ks Keyspace, s Span) txn.Part {
 	key := l.Span(s.Keyspace, s.ID)
 	return txn.Part{
-		If:   []txn.Cmp{txn.Absent(key)},
+		If:   []txn.Cmp{txn.At(l.Keyspace(s.Keyspace), ks.Mod), txn.Absent(key)},
 		Then: []txn.Op{txn.Put(key, record.EncodeSpan(s.Span))},
 		Mine: func(f txn.Found) bool { return has(f, key) },
 	}

@@ -166,7 +166,7 @@ func (w *world) records(r operator.Ref) operator.Records {
 }
 
 func (w *world) add(r operator.Ref, rg span.Range) {
-	w.apply(0, nil, operator.PutNewSpan(w.l, operator.Span{Ref: r, Span: record.Span{Range: rg}}))
+	w.apply(0, nil, operator.PutNewSpan(w.l, operator.Keyspace{}, operator.Span{Ref: r, Span: record.Span{Range: rg}}))
 }
 
 // all are the spans that have a record.
@@ -289,7 +289,7 @@ func (w *world) next(r operator.Ref, pick string) {
 		case operator.Release:
 			w.ask(a.Owner.Session, r, operator.AskRelease{Span: s})
 		case operator.AcceptRemove:
-			w.accept(record.Intent{Kind: record.KindRemove}, r)
+			w.revoke(r, true)
 		case operator.Fail:
 			w.lead(operator.End(w.l, operator.EarlyEnd{Members: heldBy(a.Members), Outcome: record.OutcomeFailed, Error: a.Why}, epoch))
 		case operator.Swap:

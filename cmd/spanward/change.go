@@ -56,14 +56,21 @@ func (a *app) changing(f *changeFlags, do func(ctx context.Context, c *cluster, 
 	})
 }
 
-// pollPause is between two looks at what a command waits for.
-const pollPause = 150 * time.Millisecond
+const (
+	// pollPause is between two looks at what a command waits for, at least: a look that takes long is a burden to the leader,
+	// so the pause grows with it.
+	pollPause = 150 * time.Millisecond
+	// pollShare is how many times as long as a look the pause after it is.
+	pollShare = 4
+)
 
 // poll looks until it is done. Trouble on the way is told, and does not end the wait: that is what --timeout is for.
 func (a *app) poll(ctx context.Context, look func() (done bool, now string, err error)) error {
 	told := ""
 	for {
+		began := time.Now()
 		done, now, err := look()
+		pause := max(pollPause, pollShare*time.Since(began))
 		if e, ok := fault.As(err); ok && e.Reason.Class() == fault.ClassUnavailable && ctx.Err() == nil {
 			now, err = "still waiting: "+e.Message, nil
 		}
@@ -75,7 +82,7 @@ func (a *app) poll(ctx context.Context, look func() (done bool, now string, err 
 			told = now
 		}
 		select {
-		case <-time.After(pollPause):
+		case <-time.After(pause):
 		case <-ctx.Done():
 			return ctx.Err()
 		}

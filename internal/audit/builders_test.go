@@ -154,7 +154,7 @@ func TestTheBuildersAgree(t *testing.T) {
 		c.join("n2")
 		k := operator.Keyspace{Name: ks, Keyspace: record.Keyspace{Workload: "gate", State: record.KeyspaceCreating, CreatedBy: c.operatorID(), ExpectedSpans: 1}}
 		c.do("", operator.BeginKeyspace(c.layout, k))
-		c.do("", operator.PutNewSpan(c.layout, operator.Span{Ref: operator.Ref{Keyspace: ks, ID: "a"}, Span: record.Span{Range: rangeOf("", "m")}}))
+		c.do("", operator.PutNewSpan(c.layout, c.keyspace(), operator.Span{Ref: operator.Ref{Keyspace: ks, ID: "a"}, Span: record.Span{Range: rangeOf("", "m")}}))
 		k = c.keyspace()
 		next := k.Keyspace
 		next.State = record.KeyspaceRunning

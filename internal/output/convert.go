@@ -112,6 +112,7 @@ func FromKeyspace(k *controlv1.Keyspace) Keyspace {
 	return Keyspace{
 		Name: k.GetName(), Workload: k.GetWorkload(), Set: someMap(k.GetSet()), Ranges: ranges(k.GetRanges()), State: k.GetState(),
 		Spans: spanCounts(k.GetSpans()), Checkpoint: k.Checkpoint, LagMS: k.LagMs, Copied: k.Copied, CopyTotal: k.CopyTotal,
+		ExpectedSpans: k.ExpectedSpans,
 	}
 }
 

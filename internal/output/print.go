@@ -67,12 +67,30 @@ var keyspaceColumns = []column[Keyspace]{
 	{head: "KEYSPACE", cell: func(k Keyspace) string { return k.Name }},
 	{head: "WORKLOAD", cell: func(k Keyspace) string { return k.Workload }},
 	{head: "STATE", cell: func(k Keyspace) string { return k.State }},
-	{head: "SPANS", cell: func(k Keyspace) string { return k.Spans.String() }},
-	{head: "RANGES", cell: func(k Keyspace) string { return strings.Join(k.Ranges, " ") }},
+	{head: "SPANS", cell: Keyspace.SpansText},
+	{head: "RANGES", cell: func(k Keyspace) string { return few(k.Ranges) }},
 	{head: "CHECKPOINT", cell: func(k Keyspace) string { return number(k.Checkpoint) }},
 	{head: "LAG", cell: func(k Keyspace) string { return lag(k.LagMS) }},
 	{head: "COPY", cell: func(k Keyspace) string { return progress(k.Copied, k.CopyTotal) }},
 	{head: "SET", wide: true, cell: func(k Keyspace) string { return pairs(k.Set) }},
+}
+
+// SpansText counts its spans, or says how far its creation is.
+func (k Keyspace) SpansText() string {
+	if k.ExpectedSpans != nil {
+		return fmt.Sprintf("%d of %d made", k.Spans.Total, *k.ExpectedSpans)
+	}
+	return k.Spans.String()
+}
+
+// shownRanges is how many ranges a person is shown; JSON has all of them.
+const shownRanges = 20
+
+func few(ranges []string) string {
+	if more := len(ranges) - shownRanges; more > 0 {
+		return fmt.Sprintf("%s … and %d more", strings.Join(ranges[:shownRanges], " "), more)
+	}
+	return strings.Join(ranges, " ")
 }
 
 // Keyspaces prints a list of keyspaces.

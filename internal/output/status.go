@@ -98,7 +98,7 @@ func maintainerText(m Maintainer) string {
 }
 
 func keyspaceText(k Keyspace) string {
-	text := fmt.Sprintf("%s %s %s, spans %s", k.Name, k.Workload, k.State, k.Spans)
+	text := fmt.Sprintf("%s %s %s, spans %s", k.Name, k.Workload, k.State, k.SpansText())
 	if l := lag(k.LagMS); l != "" {
 		text += ", lag " + l
 	}

@@ -106,6 +106,8 @@ type Keyspace struct {
 	LagMS      *int64            `json:"lag_ms"`
 	Copied     *int64            `json:"copied"`
 	CopyTotal  *int64            `json:"copy_total"`
+	// ExpectedSpans is how many it will have, null unless it is being created.
+	ExpectedSpans *int64 `json:"spans_expected"`
 }
 
 // SpanCounts counts spans by state.
