@@ -140,6 +140,9 @@ func explored(t *testing.T, cfg Config) {
 		cfg.Nodes = two
 	}
 	cfg.MaxStates = maxStates
+	if underRace {
+		cfg.MaxStates = 2000
+	}
 	r := Run(cfg)
 	t.Logf("%v: %v", t.Name(), r)
 	sum.add(r)
