@@ -76,7 +76,7 @@ func (l *loop) goOn(recs operator.Records, w *work, now time.Time) string {
 		return fmt.Sprintf("the record of span %s, of the same operator, cannot be read", id)
 	}
 	waiting := ""
-	for _, a := range follows(recs) {
+	for _, a := range operator.Next(recs) {
 		if text := l.carryOut(a, recs, w, now); text != "" {
 			waiting = text
 		}
@@ -90,19 +90,6 @@ func (l *loop) hiddenMember(m operator.Member) string {
 		id, _ := unreadableMember(s, m.Keyspace, m.Intent)
 		return id
 	})
-}
-
-// follows is what is to be done, from all records. Only a keyspace that is being deleted does not wait for what can be taken back.
-func follows(recs operator.Records) []operator.Action {
-	i := recs.Members[0].Intent
-	if recs.Keyspace == record.KeyspaceDeleting && i != nil && i.Kind != record.KindRemove && !acted(recs) {
-		return []operator.Action{operator.AcceptRemove{Span: recs.Members[0].Ref}}
-	}
-	return operator.Next(recs)
-}
-
-func acted(recs operator.Records) bool {
-	return slices.ContainsFunc(recs.Members, func(m operator.Member) bool { return m.Claim != nil })
 }
 
 // askClose asks the owner of a span to act on its operator, or the owner of all sources of a merge. What takes the place of

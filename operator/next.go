@@ -78,7 +78,7 @@ type (
 		Span  Ref
 		Owner record.Owner
 	}
-	// AcceptRemove puts a remove into the record of a span whose keyspace is being deleted.
+	// AcceptRemove puts a remove into the record of a span whose keyspace is being deleted, in the place of whatever holds it.
 	AcceptRemove struct{ Span Ref }
 	// Fail ends an operator that cannot be carried out and that nobody acts on, on all its members.
 	Fail struct {
@@ -135,6 +135,9 @@ func Next(r Records) []Action {
 	}
 	if len(out) > 0 || len(r.Members) == 0 {
 		return out
+	}
+	if first := r.Members[0]; r.Keyspace == record.KeyspaceDeleting && first.Intent != nil && first.Intent.Kind != record.KindRemove {
+		return []Action{AcceptRemove{first.Ref}} // a deletion does not wait for what can be superseded
 	}
 	rule, ok := rules[kind(r.Members[0])]
 	if !ok {
