@@ -19,26 +19,33 @@ import (
 
 const (
 	// callers ask side by side, each with a pause after every answer.
-	callers   = 3
+	callers   = 4
 	callPause = 50 * time.Millisecond
 	// mostSpans and fewSpans of a keyspace keep splits and merges in balance.
 	mostSpans = 24
 	fewSpans  = 6
 	pausedFor = 500 * time.Millisecond
+	gateHeld  = 400 * time.Millisecond
 	// repeatSome requests are repeated when all is over.
 	repeatSome = 12
 )
+
+// ground is a keyspace that commands concern.
+type ground struct {
+	name string
+	// loose: spans are removed and added, too, and it is paused. In the others nothing but an operator or a death leaves a
+	// key without an owner.
+	loose bool
+	// start and end are all that it may cover.
+	start, end string
+}
 
 // gale asks for random operators until it ends, and remembers what was asked and answered.
 type gale struct {
 	c *proc.Cluster
 	// names are all keys, for splits.
-	names []string
-	// keyspaces are those that commands concern. Only of the last one spans are removed and added, and it is paused, so
-	// that in the others nothing but an operator or a death leaves a key without an owner.
-	keyspaces []string
-	// spare is the range of the last one.
-	spare [2]string
+	names   []string
+	grounds []ground
 
 	n     atomic.Int64
 	mu    sync.Mutex
@@ -52,7 +59,23 @@ func (g *gale) blow(ctx context.Context) (wait func()) {
 	for i := range callers {
 		wg.Go(func() { g.call(ctx, rand.New(rand.NewPCG(rand.Uint64(), uint64(i)))) })
 	}
+	wg.Go(func() { g.gates(ctx) })
 	return wg.Wait
+}
+
+// gates holds the openings and the closings of gate spans again and again, so that there is always something in the
+// middle of it that can be cancelled, superseded, or lose who acts for it.
+func (g *gale) gates(ctx context.Context) {
+	for ctx.Err() == nil {
+		for _, f := range []string{"hold-open", "hold-close"} {
+			g.c.Hold(f)
+			select {
+			case <-ctx.Done():
+			case <-time.After(gateHeld):
+			}
+			g.c.Release(f)
+		}
+	}
 }
 
 func (g *gale) call(ctx context.Context, r *rand.Rand) {
@@ -78,11 +101,10 @@ func (g *gale) do(kind, command string) *request {
 	return q
 }
 
-func (g *gale) spareKeyspace() string { return g.keyspaces[len(g.keyspaces)-1] }
-
 // one is a random command or two that belong together.
 func (g *gale) one(r *rand.Rand) {
-	ks := g.keyspaces[r.IntN(len(g.keyspaces))]
+	in := g.grounds[r.IntN(len(g.grounds))]
+	ks := in.name
 	var list proc.Spans
 	if !g.c.TryGet(&list, "span", "list", ks) {
 		return
@@ -91,16 +113,9 @@ func (g *gale) one(r *rand.Rand) {
 	switch n := r.IntN(100); {
 	case n < 2:
 		g.do("evict", fmt.Sprint("node evict d", 1+r.IntN(3)))
-	case n < 60 || ks != g.spareKeyspace():
-		q := g.reshape(r, ks, s)
-		switch n = r.IntN(10); {
-		case q == nil || !q.accepted:
-		case n < 3:
-			g.do("cancel", "operator cancel "+q.operator.ID)
-		case n < 5 && ks == g.spareKeyspace() && len(q.operator.Spans) > 0:
-			g.do("remove", "span remove "+ks+" "+q.operator.Spans[r.IntN(len(q.operator.Spans))]) // supersedes it
-		}
-	case n < 66:
+	case n < 60 || !in.loose:
+		g.early(r, in, g.reshape(r, ks, s))
+	case n < 64:
 		if g.do("pause", "keyspace pause "+ks); r.IntN(2) == 0 {
 			<-time.After(pausedFor)
 		}
@@ -108,7 +123,20 @@ func (g *gale) one(r *rand.Rand) {
 	case n < 80 && len(s) > 1:
 		g.do("remove", "span remove "+ks+" "+s[r.IntN(len(s))].ID)
 	default:
-		g.fill(ks, s)
+		g.fill(in, s)
+	}
+}
+
+// early ends some operators early.
+func (g *gale) early(r *rand.Rand, in ground, q *request) {
+	if q == nil || !q.accepted {
+		return
+	}
+	switch n := r.IntN(10); {
+	case n < 3:
+		g.do("cancel", "operator cancel "+q.operator.ID)
+	case n < 5 && in.loose && len(q.operator.Spans) > 0:
+		g.do("remove", "span remove "+in.name+" "+q.operator.Spans[r.IntN(len(q.operator.Spans))])
 	}
 }
 
@@ -165,49 +193,56 @@ func adjacent(s []proc.Span, n int) []string {
 	return out
 }
 
-// fill adds what is missing of the spare keyspace, and says whether there was anything.
-func (g *gale) fill(ks string, s []proc.Span) bool {
-	at, missing := g.spare[0], false
+// fill adds what is missing, and says whether there was anything.
+func (g *gale) fill(in ground, s []proc.Span) bool {
+	at, missing := in.start, false
 	add := func(start, end string) {
 		if start < end {
 			missing = true
-			g.do("add", "span add "+ks+" --range "+start+":"+end)
+			g.do("add", "span add "+in.name+" --range "+start+":"+end)
 		}
 	}
 	for _, sp := range s {
 		add(at, sp.Start)
 		at = sp.End
 	}
-	add(at, g.spare[1])
+	add(at, in.end)
 	return missing
 }
 
 // whole waits, after the storm, until all is quiet and nothing is missing.
 func (g *gale) whole(t *testing.T) {
 	t.Helper()
-	ks := g.spareKeyspace()
+	for _, in := range g.grounds {
+		if in.loose {
+			g.restore(in)
+		}
+	}
+	quiet(g.c)
+	for _, in := range g.grounds {
+		var list proc.Spans
+		g.c.Get(&list, "span", "list", in.name)
+		g.c.Running(in.name, len(list.Spans))
+	}
+	if err := errors.Join(g.errs...); err != nil {
+		t.Error(err)
+	}
+}
+
+func (g *gale) restore(in ground) {
 	g.c.Until("not paused", func() (bool, string) {
 		quiet(g.c) // as long as a pause is under way a resume is refused
-		q := g.do("resume", "keyspace resume "+ks)
+		q := g.do("resume", "keyspace resume "+in.name)
 		var k proc.Keyspace
-		g.c.Get(&k, "keyspace", "show", ks)
+		g.c.Get(&k, "keyspace", "show", in.name)
 		return k.State == "running", fmt.Sprintf("%+v %+v", k, q)
 	})
 	g.c.Until("all removed ranges are back", func() (bool, string) {
 		quiet(g.c)
 		var list proc.Spans
-		g.c.Get(&list, "span", "list", ks)
-		return !g.fill(ks, sorted(list.Spans)), fmt.Sprint(list)
+		g.c.Get(&list, "span", "list", in.name)
+		return !g.fill(in, sorted(list.Spans)), fmt.Sprint(list)
 	})
-	quiet(g.c)
-	for _, ks := range g.keyspaces {
-		var list proc.Spans
-		g.c.Get(&list, "span", "list", ks)
-		g.c.Running(ks, len(list.Spans))
-	}
-	if err := errors.Join(g.errs...); err != nil {
-		t.Error(err)
-	}
 }
 
 // accounted compares what was asked with the history: every request that was accepted is one operator that is over, or

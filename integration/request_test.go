@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	// tryFor bounds one try of a command, settleWithin all of them.
-	tryFor       = "5s"
+	// tryFor bounds the first try of a command, each further one has twice as long. It is short, so that some outcomes are
+	// unknown although all goes well; settleWithin bounds all tries.
+	tryFor       = 250 * time.Millisecond
 	settleWithin = 90 * time.Second
 )
 
@@ -37,10 +38,11 @@ func ask(id, kind, command string) *request {
 
 // settle runs the command until its outcome is known. It may be called concurrently for different requests.
 func (r *request) settle(c *proc.Cluster) error {
-	args := append(slices.Clone(r.args), "--request-id", r.id, "--timeout", tryFor, "-o", "json")
-	for until := time.Now().Add(settleWithin); ; {
+	args := append(slices.Clone(r.args), "--request-id", r.id, "-o", "json")
+	until := time.Now().Add(settleWithin)
+	for try := tryFor; ; try *= 2 {
 		r.tries++
-		a := c.Spanward(args...)
+		a := c.Spanward(append(args, "--timeout", try.String())...)
 		if known, err := r.take(a); known || err != nil {
 			return err
 		}

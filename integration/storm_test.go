@@ -63,30 +63,40 @@ func TestStorm(t *testing.T) {
 	c.Do(args...)
 	c.Do("keyspace", "create", "spare", "--workload", "mirror", "--set", "source="+from, "--set", "dest="+spareTo,
 		"--range", "pkg/p:pkg/pm", "--range", "pkg/pm:pkg/q", "--wait", "--timeout", "120s")
-	t.Logf("8 spans run after %v", time.Since(began).Round(time.Millisecond))
+	c.Do("keyspace", "create", "gated", "--workload", "gate", "--range", "pkg/a:pkg/d", "--range", "pkg/d:pkg/h",
+		"--range", "pkg/h:pkg/m", "--wait", "--timeout", "120s")
+	t.Logf("all spans run after %v", time.Since(began).Round(time.Millisecond))
 	ctx, stop := context.WithCancel(context.Background())
 	m.stop = stop
 	m.wg.Add(1)
 	go m.churn(ctx, names)
 	defer m.quiet()
 
-	g := &gale{c: c, names: names, keyspaces: []string{"copy", "spare"}, spare: [2]string{"pkg/p", "pkg/q"}}
+	g := &gale{c: c, names: names, grounds: []ground{
+		{"copy", false, "", ""}, {"spare", true, "pkg/p", "pkg/q"}, {"gated", true, "pkg/a", "pkg/m"},
+	}}
 	blowing, calm := context.WithCancel(context.Background())
 	defer calm()
 	wait := g.blow(blowing)
+	began = time.Now()
 	kills := storm(c, blow, dirs)
+	t.Logf("the storm was over after %v", time.Since(began).Round(time.Millisecond))
 	calm()
 	wait()
 	began = time.Now()
 	g.whole(t)
 	t.Logf("everything is quiet after %v", time.Since(began).Round(time.Millisecond))
+	began = time.Now()
 	m.equal(t)
 	if a := c.Spanward("mirror", "diff", "spare"); a.Code != 0 {
 		t.Errorf("spare: %s%s", a.Out, a.Err)
 	}
+	t.Logf("source and destinations are equal after %v", time.Since(began).Round(time.Millisecond))
+	began = time.Now()
 	ended, refused := g.accounted(t)
 	g.answeredAgain(t)
 	r := c.Verdict()
+	t.Logf("history, check and event logs took %v", time.Since(began).Round(time.Millisecond))
 	r.Ranges = slices.DeleteFunc(r.Ranges, func(s audit.RangeStats) bool { return s.Keyspace != "copy" })
 	t.Logf("%d leaders and %d dispatchers killed; %d openings; longest time without an owner %v (%v)",
 		kills["leader"], kills["dispatcher"], r.Openings, r.Longest().Gap, r.Longest().Range)
