@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -202,8 +203,12 @@ type Answer struct {
 }
 
 // Spanward runs a command to its end. It may be called concurrently.
-func (c *Cluster) Spanward(args ...string) Answer {
+func (c *Cluster) Spanward(args ...string) Answer { return c.SpanwardWith(nil, args...) }
+
+// SpanwardWith is Spanward with something to read.
+func (c *Cluster) SpanwardWith(stdin io.Reader, args ...string) Answer {
 	cmd := exec.Command(c.bin, args...)
+	cmd.Stdin = stdin
 	var out, errs bytes.Buffer
 	cmd.Env, cmd.Stdout, cmd.Stderr = cleanEnv("SPANWARD_ETCD="+c.URLs), &out, &errs
 	err := cmd.Run()

@@ -152,3 +152,22 @@ func (p *Process) CPU() time.Duration {
 	}
 	return time.Duration(ticks) * time.Second / ticksPerSecond
 }
+
+// PeakMemory is the most memory that the process has had, in bytes.
+func (p *Process) PeakMemory() int64 {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid()))
+	if err != nil {
+		p.tb.Fatal(err)
+	}
+	for line := range strings.Lines(string(data)) {
+		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
+			if err != nil {
+				p.tb.Fatal(err)
+			}
+			return kib << 10
+		}
+	}
+	p.tb.Fatalf("/proc/%d/status does not tell", p.Pid())
+	return 0
+}
