@@ -26,11 +26,13 @@ const (
 	shortStorm   = 12 * time.Second
 	madeUpKeys   = 3000
 	killEvery    = time.Second
+	// sleepsFor is longer than a session lasts.
+	sleepsFor = 7 * time.Second
 )
 
-// Leaders and dispatchers are killed in turn, one a second, while a live key space is mirrored and all kinds of operators
-// are asked for at random. Afterwards every command that was accepted has ended once, source and destination are equal, no
-// invariant was violated at any revision, and no key ever had two owners.
+// Every second a leader or a dispatcher is killed, or stopped, or put to sleep for too long, while a live key space is
+// mirrored and all kinds of operators are asked for at random. Afterwards every command that was accepted has ended once,
+// source and destination are equal, no invariant was violated at any revision, and no key ever had two owners.
 func TestStorm(t *testing.T) {
 	blow := shortStorm
 	if v := os.Getenv(stormEnv); v != "" {
@@ -79,7 +81,7 @@ func TestStorm(t *testing.T) {
 	defer calm()
 	wait := g.blow(blowing)
 	began = time.Now()
-	kills := storm(c, blow, dirs)
+	struck := storm(c, blow, dirs)
 	t.Logf("the storm was over after %v", time.Since(began).Round(time.Millisecond))
 	calm()
 	wait()
@@ -98,10 +100,9 @@ func TestStorm(t *testing.T) {
 	r := c.Verdict()
 	t.Logf("history, check and event logs took %v", time.Since(began).Round(time.Millisecond))
 	r.Ranges = slices.DeleteFunc(r.Ranges, func(s audit.RangeStats) bool { return s.Keyspace != "copy" })
-	t.Logf("%d leaders and %d dispatchers killed; %d openings; longest time without an owner %v (%v)",
-		kills["leader"], kills["dispatcher"], r.Openings, r.Longest().Gap, r.Longest().Range)
+	t.Logf("%v; %d openings; longest time without an owner %v (%v)", struck, r.Openings, r.Longest().Gap, r.Longest().Range)
 	t.Logf("%d commands, %d of them repeated; ended: %v; refused: %v", len(g.asked), g.repeated(), ended, refused)
-	if kills["leader"] == 0 || kills["dispatcher"] == 0 {
+	if struck["maintainers killed"] == 0 || struck["dispatchers killed"] == 0 {
 		t.Error("the storm has killed nobody")
 	}
 	for _, kind := range []string{"add", "remove", "move", "split", "merge"} {
@@ -222,25 +223,95 @@ func (m *mirrored) churn(ctx context.Context, names []string) {
 	}
 }
 
-// storm kills the leader and the dispatchers in turn, and starts each again after a moment.
+// storm strikes the leader and the dispatchers in turn, one a second, and starts what it has ended again after a moment.
 func storm(c *proc.Cluster, blow time.Duration, dirs map[string]string) map[string]int {
-	kills := map[string]int{}
+	s := &strikes{c: c, dirs: dirs, n: map[string]int{}, asleep: map[*proc.Process]time.Time{}}
 	over := time.Now().Add(blow)
 	for i := 0; time.Now().Before(over); i++ {
-		if i%2 == 0 {
-			p := c.Leader()
-			p.Kill()
-			kills["leader"]++
-			<-time.After(killEvery / 2)
-			c.Maintainer(p.Name)
-		} else {
-			name := fmt.Sprint("d", i/2%3+1)
-			c.Process(name).Kill()
-			kills["dispatcher"]++
-			<-time.After(killEvery / 2)
-			c.Dispatcher(name, "--data-dir", dirs[name])
+		leader, name := i%2 == 0, fmt.Sprint("d", i/2%3+1)
+		var ended []string
+		switch at := i % 11; {
+		case at == 10:
+			ended = append(s.end("killed", c.Leader()), s.end("killed", c.Process(name))...)
+		case leader && at == 4, !leader && at == 7:
+			s.sleep(s.victim(leader, name))
+		case leader && at == 8, !leader && at == 3:
+			ended = s.stop(s.victim(leader, name))
+		default:
+			ended = s.end("killed", s.victim(leader, name))
 		}
 		<-time.After(killEvery / 2)
+		s.start(ended)
+		s.wake(time.Now())
+		<-time.After(killEvery / 2)
 	}
-	return kills
+	s.wake(time.Now().Add(sleepsFor))
+	return s.n
+}
+
+// strikes are what the storm does to processes.
+type strikes struct {
+	c    *proc.Cluster
+	dirs map[string]string
+	// n counts them by what was done to whom.
+	n      map[string]int
+	asleep map[*proc.Process]time.Time
+}
+
+func (s *strikes) victim(leader bool, name string) *proc.Process {
+	if leader {
+		return s.c.Leader()
+	}
+	return s.c.Process(name)
+}
+
+func (s *strikes) count(what string, p *proc.Process) {
+	role := "maintainers"
+	if s.dirs[p.Name] != "" {
+		role = "dispatchers"
+	}
+	s.n[role+" "+what]++
+}
+
+func (s *strikes) end(what string, p *proc.Process) []string {
+	p.Kill()
+	s.count(what, p)
+	delete(s.asleep, p)
+	return []string{p.Name}
+}
+
+// stop ends a process cleanly; one that sleeps cannot.
+func (s *strikes) stop(p *proc.Process) []string {
+	if !s.asleep[p].IsZero() {
+		return s.end("killed", p)
+	}
+	p.Stop()
+	s.count("stopped", p)
+	return []string{p.Name}
+}
+
+// sleep stops a process for longer than its session lasts.
+func (s *strikes) sleep(p *proc.Process) {
+	p.Pause()
+	s.count("asleep", p)
+	s.asleep[p] = time.Now().Add(sleepsFor)
+}
+
+func (s *strikes) wake(now time.Time) {
+	for p, until := range s.asleep {
+		if now.After(until) {
+			p.Continue()
+			delete(s.asleep, p)
+		}
+	}
+}
+
+func (s *strikes) start(names []string) {
+	for _, name := range names {
+		if dir := s.dirs[name]; dir != "" {
+			s.c.Dispatcher(name, "--data-dir", dir)
+		} else {
+			s.c.Maintainer(name)
+		}
+	}
 }
