@@ -44,6 +44,7 @@ func documented(l keys.Layout) []struct{ key, example, value, lease, writer stri
 	return []struct{ key, example, value, lease, writer string }{
 		{"leader", l.Leader(), "Leader", "own session; none once resigned", "maintainers, by compare-and-swap"},
 		{"cluster", l.Cluster(), "Cluster", none, "the first leader; the restore procedure, which raises the generation"},
+		{"config", l.Config(), "Config", none, "leader"},
 		{"maintainers/NAME", l.Maintainer("m1"), "Maintainer", own, "the maintainer itself, create-if-absent"},
 		{
 			"nodes/NAME", l.Node("n1"), "Node", own,

@@ -13,6 +13,7 @@ const base = "/spanward/"
 const (
 	leader      = "leader"
 	cluster     = "cluster"
+	config      = "config"
 	maintainers = "maintainers/"
 	nodes       = "nodes/"
 	nodeConfigs = "nodeconfig/"
@@ -45,6 +46,9 @@ func (l Layout) Leader() string { return l.root + leader }
 
 // Cluster holds what is true of the cluster as a whole: its generation.
 func (l Layout) Cluster() string { return l.root + cluster }
+
+// Config holds what administrators have set for the whole cluster.
+func (l Layout) Config() string { return l.root + config }
 
 // Maintainers is the prefix of the registrations of maintainers.
 func (l Layout) Maintainers() string { return l.root + maintainers }

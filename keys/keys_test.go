@@ -50,6 +50,8 @@ func build(l keys.Layout, p keys.Parsed) string {
 		return l.Leader()
 	case keys.Cluster:
 		return l.Cluster()
+	case keys.Config:
+		return l.Config()
 	case keys.Maintainer:
 		return l.Maintainer(p.Name)
 	case keys.Node:
@@ -75,6 +77,7 @@ func prefixes(l keys.Layout, p keys.Parsed) []string {
 	return map[keys.Kind][]string{
 		keys.Leader:     {l.Root()},
 		keys.Cluster:    {l.Root()},
+		keys.Config:     {l.Root()},
 		keys.Maintainer: {l.Root(), l.Maintainers()},
 		keys.Node:       {l.Root(), l.Nodes()},
 		keys.NodeConfig: {l.Root(), l.NodeConfigs()},

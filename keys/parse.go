@@ -19,6 +19,7 @@ type Kind int
 const (
 	Leader Kind = iota + 1
 	Cluster
+	Config
 	Maintainer
 	Node
 	NodeConfig
@@ -30,7 +31,7 @@ const (
 )
 
 var kindNames = [...]string{
-	Leader: "leader", Cluster: "cluster", Maintainer: "maintainer", Node: "node", NodeConfig: "nodeconfig",
+	Leader: "leader", Cluster: "cluster", Config: "config", Maintainer: "maintainer", Node: "node", NodeConfig: "nodeconfig",
 	Keyspace: "keyspace", Span: "span", Operator: "operator", Progress: "progress", History: "history",
 }
 
@@ -110,6 +111,8 @@ func parse(rest string) (Parsed, bool) {
 		return Parsed{Kind: Leader}, true
 	case cluster:
 		return Parsed{Kind: Cluster}, true
+	case config:
+		return Parsed{Kind: Config}, true
 	}
 	slash := strings.IndexByte(rest, '/') + 1
 	if shape, ok := shapes[rest[:slash]]; ok {

@@ -15,7 +15,7 @@ type Dirty struct {
 	// Reset: everything may have changed, and nothing else here is complete.
 	Reset bool
 
-	Leader, Cluster, Maintainers, Quarantine bool
+	Leader, Cluster, Config, Maintainers, Quarantine bool
 	// Nodes are those whose registration or configuration changed.
 	Nodes map[string]bool
 	// Gone are the registrations of sessions that are over.
@@ -38,7 +38,7 @@ func newDirty(revision int64) *Dirty {
 // reset says that everything may have changed.
 func reset(revision int64) *Dirty {
 	d := newDirty(revision)
-	d.Reset, d.Leader, d.Cluster, d.Maintainers, d.Quarantine = true, true, true, true, true
+	d.Reset, d.Leader, d.Cluster, d.Config, d.Maintainers, d.Quarantine = true, true, true, true, true, true
 	return d
 }
 
@@ -60,6 +60,7 @@ func (d *Dirty) merge(o *Dirty) {
 	d.Revision = o.Revision
 	d.Leader = d.Leader || o.Leader
 	d.Cluster = d.Cluster || o.Cluster
+	d.Config = d.Config || o.Config
 	d.Maintainers = d.Maintainers || o.Maintainers
 	d.Quarantine = d.Quarantine || o.Quarantine
 	d.Gone = append(d.Gone, o.Gone...)
@@ -71,6 +72,6 @@ func (d *Dirty) merge(o *Dirty) {
 }
 
 func (d *Dirty) empty() bool {
-	return !d.Reset && !d.Leader && !d.Cluster && !d.Maintainers && !d.Quarantine &&
+	return !d.Reset && !d.Leader && !d.Cluster && !d.Config && !d.Maintainers && !d.Quarantine &&
 		len(d.Nodes)+len(d.Gone)+len(d.Keyspaces)+len(d.Spans)+len(d.Progress)+len(d.History) == 0
 }

@@ -13,6 +13,7 @@ func Dump(s *State) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("revision %d leader %+v cluster %+v", s.revision, deref(s.leader), s.cluster)
+	line("config of the cluster %+v", *s.config)
 	for m := range s.Maintainers() {
 		line("maintainer %+v", *m)
 	}

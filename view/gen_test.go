@@ -85,7 +85,7 @@ func drawProgress(t *rapid.T) record.Progress {
 // drawChange draws a put or delete of any key that a cluster may have, or should not.
 func drawChange(t *rapid.T) view.Change {
 	c := view.Change{}
-	switch rapid.IntRange(0, 11).Draw(t, "kind") {
+	switch rapid.IntRange(0, 12).Draw(t, "kind") {
 	case 0:
 		c.Key, c.Value = layout.Leader(), record.EncodeLeader(record.Leader{Maintainer: "m1", Instance: "i"})
 	case 1:
@@ -122,6 +122,9 @@ func drawChange(t *rapid.T) view.Change {
 		c.Key, c.Value = layout.History(drawKS(t), h.Intent.Operator), record.EncodeHistory(h)
 	case 11:
 		c.Key = layout.Root() + pick(t, "foreign", "nodes/", "stray", "spans/a", "progress/a/XYZ", "nodes/N1")
+	case 12:
+		r := record.Config{Settings: map[string]string{"settle": pick(t, "settle", "1s", "2s")}, Requests: drawRequests(t)}
+		c.Key, c.Value = layout.Config(), record.EncodeConfig(r)
 	}
 	switch rapid.IntRange(0, 9).Draw(t, "what") {
 	case 0, 1:

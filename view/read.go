@@ -17,6 +17,9 @@ func (s *State) Leader() *Leader { return s.leader }
 // Cluster is the cluster record, or the zero value.
 func (s *State) Cluster() Cluster { return s.cluster }
 
+// ClusterConfig is the record of settings, never nil.
+func (s *State) ClusterConfig() *ClusterConfig { return s.config }
+
 // Maintainers in the order of their names.
 func (s *State) Maintainers() iter.Seq[*Maintainer] { return ordered(s.maintainers) }
 

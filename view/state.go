@@ -21,6 +21,7 @@ type State struct {
 
 	leader      *Leader
 	cluster     Cluster
+	config      *ClusterConfig
 	maintainers map[string]*Maintainer
 	nodes       map[string]*Node
 	sessions    map[int64]*Node
@@ -41,7 +42,7 @@ type State struct {
 // NewState is the state of a cluster without any record.
 func NewState(layout keys.Layout) *State {
 	return &State{
-		layout: layout, names: map[string]string{},
+		layout: layout, names: map[string]string{}, config: &ClusterConfig{},
 		maintainers: map[string]*Maintainer{}, nodes: map[string]*Node{}, sessions: map[int64]*Node{},
 		configs: map[string]*NodeConfig{}, spaces: map[string]*space{},
 		owned: map[int64]*refSet{}, acting: map[int64]*refSet{}, ownerless: newRefSet(), intents: newRefSet(),
@@ -84,6 +85,7 @@ type shape struct {
 var shapes = [...]shape{
 	keys.Leader:     {(*State).putLeader, (*State).dropLeader},
 	keys.Cluster:    {(*State).putCluster, (*State).dropCluster},
+	keys.Config:     {(*State).putClusterConfig, (*State).dropClusterConfig},
 	keys.Maintainer: {(*State).putMaintainer, (*State).dropMaintainer},
 	keys.Node:       {(*State).putNode, (*State).dropNode},
 	keys.NodeConfig: {(*State).putConfig, (*State).dropConfig},

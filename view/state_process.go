@@ -37,6 +37,24 @@ func (s *State) dropCluster(_ keys.Parsed, d *Dirty) {
 	d.Cluster = true
 }
 
+func (s *State) putClusterConfig(_ keys.Parsed, c *Change, d *Dirty) error {
+	r, err := record.DecodeConfig(c.Value)
+	if err != nil {
+		return err
+	}
+	s.forget(c.Key, s.config.Requests...)
+	s.config = &ClusterConfig{r, c.Mod}
+	s.remember(c.Key, "", r.Requests...)
+	d.Config = true
+	return nil
+}
+
+func (s *State) dropClusterConfig(_ keys.Parsed, d *Dirty) {
+	s.forget(s.layout.Config(), s.config.Requests...)
+	s.config = &ClusterConfig{}
+	d.Config = true
+}
+
 func (s *State) putMaintainer(p keys.Parsed, c *Change, d *Dirty) error {
 	r, err := record.DecodeMaintainer(c.Value)
 	if err != nil {

@@ -158,6 +158,12 @@ func newExpected(list []view.Change) expected {
 					request(ks.Pending.RequestID)
 				}
 			}
+		case keys.Config:
+			if cfg, err := record.DecodeConfig(c.Value); err == nil {
+				for _, r := range cfg.Requests {
+					request(r.ID)
+				}
+			}
 		case keys.NodeConfig:
 			if nc, err := record.DecodeNodeConfig(c.Value); err == nil {
 				for _, r := range nc.Requests {

@@ -29,6 +29,12 @@ type Cluster struct {
 	Mod int64
 }
 
+// ClusterConfig is what administrators have set for the whole cluster; the zero value if there is no record.
+type ClusterConfig struct {
+	record.Config
+	Mod int64
+}
+
 // Maintainer is the registration of a maintainer.
 type Maintainer struct {
 	record.Maintainer
@@ -81,7 +87,7 @@ type Request struct {
 	ID       string
 	Operator string
 	Body     []byte
-	// Keyspace is empty for commands about nodes.
+	// Keyspace is empty for commands about nodes and about the cluster.
 	Keyspace string
 	// Key is the record that remembers the request.
 	Key string

@@ -91,6 +91,8 @@ func (s *step) takeRecord(k keys.Parsed, c Change) error {
 		return take(s.progress, s.progressEd, bucketRef{k.Keyspace, k.Bucket}, c, record.DecodeProgress)
 	case keys.Maintainer:
 		return readable(c, record.DecodeMaintainer)
+	case keys.Config:
+		return readable(c, record.DecodeConfig)
 	case keys.NodeConfig:
 		return readable(c, record.DecodeNodeConfig)
 	}

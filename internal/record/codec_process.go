@@ -18,6 +18,24 @@ func DecodeCluster(b []byte) (Cluster, error) {
 	return Cluster{Generation: m.GetGeneration()}, nil
 }
 
+// EncodeConfig is the stored form of c.
+func EncodeConfig(c Config) []byte {
+	return encode(&storev1.Config{Settings: textMap(c.Settings), Requests: each(c.Requests, encodeRequest)})
+}
+
+// DecodeConfig is the inverse of EncodeConfig. An empty value is a cluster that nobody has configured. What the values mean
+// is not looked at: one that makes no sense must not take the others with it.
+func DecodeConfig(b []byte) (Config, error) {
+	var m storev1.Config
+	if err := decode(b, &m); err != nil {
+		return Config{}, err
+	}
+	if err := checkRequests(m.GetRequests()); err != nil {
+		return Config{}, err
+	}
+	return Config{Settings: nonEmpty(m.GetSettings()), Requests: each(m.GetRequests(), decodeRequest)}, nil
+}
+
 // EncodeLeader is the stored form of l.
 func EncodeLeader(l Leader) []byte {
 	return encode(&storev1.Leader{

@@ -42,6 +42,7 @@ func roundTrip[R any](t *testing.T, draw func(*rapid.T) R, enc func(R) []byte, d
 func TestRoundTrip(t *testing.T) {
 	roundTrip(t, func(t *rapid.T) record.Cluster { return record.Cluster{Generation: rapid.Uint64().Draw(t, "g")} },
 		record.EncodeCluster, record.DecodeCluster)
+	roundTrip(t, drawConfig, record.EncodeConfig, record.DecodeConfig)
 	roundTrip(t, drawLeader, record.EncodeLeader, record.DecodeLeader)
 	roundTrip(t, drawMaintainer, record.EncodeMaintainer, record.DecodeMaintainer)
 	roundTrip(t, drawNode, record.EncodeNode, record.DecodeNode)
@@ -58,6 +59,7 @@ func TestRoundTrip(t *testing.T) {
 // decoders runs every decoder; the answer is the error.
 var decoders = map[string]func([]byte) error{
 	"cluster":    func(b []byte) error { _, err := record.DecodeCluster(b); return err },
+	"config":     func(b []byte) error { _, err := record.DecodeConfig(b); return err },
 	"leader":     func(b []byte) error { _, err := record.DecodeLeader(b); return err },
 	"maintainer": func(b []byte) error { _, err := record.DecodeMaintainer(b); return err },
 	"node":       func(b []byte) error { _, err := record.DecodeNode(b); return err },
@@ -102,7 +104,7 @@ func TestPlainTextIsRefused(t *testing.T) {
 }
 
 func TestEmptyValue(t *testing.T) {
-	mayBeEmpty := map[string]bool{"cluster": true, "nodeconfig": true, "progress": true}
+	mayBeEmpty := map[string]bool{"cluster": true, "config": true, "nodeconfig": true, "progress": true}
 	for kind, decode := range decoders {
 		if err := decode(nil); (err == nil) != mayBeEmpty[kind] {
 			t.Errorf("%s of no bytes: %v", kind, err)

@@ -85,6 +85,10 @@ func drawIntent(t *rapid.T) record.Intent {
 	return i
 }
 
+func drawConfig(t *rapid.T) record.Config {
+	return record.Config{Settings: drawMap(t, "settings"), Requests: drawList(t, rapid.Custom(drawRequest), "requests")}
+}
+
 func drawLeader(t *rapid.T) record.Leader {
 	return record.Leader{
 		Maintainer: name.Draw(t, "name"), Instance: name.Draw(t, "instance"), Address: anyText.Draw(t, "address"),

@@ -99,6 +99,12 @@ func (o Owner) Nobody() bool { return o.Session == 0 }
 // Cluster is the record at "cluster".
 type Cluster struct{ Generation uint64 }
 
+// Config is the record at "config": values of settings by name, as text.
+type Config struct {
+	Settings map[string]string
+	Requests []Request
+}
+
 // Leader is the record at "leader".
 type Leader struct {
 	Maintainer, Instance, Address string

@@ -18,7 +18,7 @@ const module = "github.com/spanward/spanward"
 // floors is the package map. A directory belongs to the entry that is its longest prefix.
 var floors = map[string]int{
 	"span": 0, "keys": 0, "operator": 0, "scheduler": 0, "api": 0,
-	"internal/fault": 0, "internal/record": 0, "internal/txn": 0,
+	"internal/fault": 0, "internal/record": 0, "internal/settings": 0, "internal/txn": 0,
 
 	"leases": 1, "election": 1, "view": 1,
 	"internal/etcdx": 1, "internal/failpoint": 1, "internal/rpcerr": 1,

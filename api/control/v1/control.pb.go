@@ -3285,6 +3285,398 @@ func (x *LookupResponse) GetState() string {
 	return ""
 }
 
+// Config is what the control plane works with.
+type Config struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// keyspace is empty for the whole cluster.
+	Keyspace string `protobuf:"bytes,1,opt,name=keyspace,proto3" json:"keyspace,omitempty"`
+	// maintainer is the one that leads: flags are its own.
+	Maintainer    string         `protobuf:"bytes,2,opt,name=maintainer,proto3" json:"maintainer,omitempty"`
+	Values        []*ConfigValue `protobuf:"bytes,3,rep,name=values,proto3" json:"values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Config) Reset() {
+	*x = Config{}
+	mi := &file_api_control_v1_control_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Config) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Config) ProtoMessage() {}
+
+func (x *Config) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Config.ProtoReflect.Descriptor instead.
+func (*Config) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *Config) GetKeyspace() string {
+	if x != nil {
+		return x.Keyspace
+	}
+	return ""
+}
+
+func (x *Config) GetMaintainer() string {
+	if x != nil {
+		return x.Maintainer
+	}
+	return ""
+}
+
+func (x *Config) GetValues() []*ConfigValue {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+type ConfigValue struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Key   string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Value string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	// origin: default flag cluster keyspace
+	Origin  string `protobuf:"bytes,3,opt,name=origin,proto3" json:"origin,omitempty"`
+	Default string `protobuf:"bytes,4,opt,name=default,proto3" json:"default,omitempty"`
+	// unit: duration count share; empty for a key that the leader does not know.
+	Unit  string `protobuf:"bytes,5,opt,name=unit,proto3" json:"unit,omitempty"`
+	Least string `protobuf:"bytes,6,opt,name=least,proto3" json:"least,omitempty"`
+	Most  string `protobuf:"bytes,7,opt,name=most,proto3" json:"most,omitempty"`
+	// per_keyspace: a keyspace may have its own value.
+	PerKeyspace bool   `protobuf:"varint,8,opt,name=per_keyspace,json=perKeyspace,proto3" json:"per_keyspace,omitempty"`
+	Help        string `protobuf:"bytes,9,opt,name=help,proto3" json:"help,omitempty"`
+	// problem says why a stored value has no effect.
+	Problem       string `protobuf:"bytes,10,opt,name=problem,proto3" json:"problem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfigValue) Reset() {
+	*x = ConfigValue{}
+	mi := &file_api_control_v1_control_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfigValue) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfigValue) ProtoMessage() {}
+
+func (x *ConfigValue) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfigValue.ProtoReflect.Descriptor instead.
+func (*ConfigValue) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *ConfigValue) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *ConfigValue) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *ConfigValue) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *ConfigValue) GetDefault() string {
+	if x != nil {
+		return x.Default
+	}
+	return ""
+}
+
+func (x *ConfigValue) GetUnit() string {
+	if x != nil {
+		return x.Unit
+	}
+	return ""
+}
+
+func (x *ConfigValue) GetLeast() string {
+	if x != nil {
+		return x.Least
+	}
+	return ""
+}
+
+func (x *ConfigValue) GetMost() string {
+	if x != nil {
+		return x.Most
+	}
+	return ""
+}
+
+func (x *ConfigValue) GetPerKeyspace() bool {
+	if x != nil {
+		return x.PerKeyspace
+	}
+	return false
+}
+
+func (x *ConfigValue) GetHelp() string {
+	if x != nil {
+		return x.Help
+	}
+	return ""
+}
+
+func (x *ConfigValue) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+type GetConfigRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Keyspace      string                 `protobuf:"bytes,2,opt,name=keyspace,proto3" json:"keyspace,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetConfigRequest) Reset() {
+	*x = GetConfigRequest{}
+	mi := &file_api_control_v1_control_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetConfigRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetConfigRequest) ProtoMessage() {}
+
+func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetConfigRequest.ProtoReflect.Descriptor instead.
+func (*GetConfigRequest) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *GetConfigRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *GetConfigRequest) GetKeyspace() string {
+	if x != nil {
+		return x.Keyspace
+	}
+	return ""
+}
+
+type GetConfigResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Config        *Config                `protobuf:"bytes,1,opt,name=config,proto3" json:"config,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetConfigResponse) Reset() {
+	*x = GetConfigResponse{}
+	mi := &file_api_control_v1_control_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetConfigResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetConfigResponse) ProtoMessage() {}
+
+func (x *GetConfigResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetConfigResponse.ProtoReflect.Descriptor instead.
+func (*GetConfigResponse) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *GetConfigResponse) GetConfig() *Config {
+	if x != nil {
+		return x.Config
+	}
+	return nil
+}
+
+type SetConfigRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Cluster   string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	RequestId string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	Keyspace  string                 `protobuf:"bytes,3,opt,name=keyspace,proto3" json:"keyspace,omitempty"`
+	// set are values as text; an empty one takes what is stored away.
+	Set           map[string]string `protobuf:"bytes,4,rep,name=set,proto3" json:"set,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetConfigRequest) Reset() {
+	*x = SetConfigRequest{}
+	mi := &file_api_control_v1_control_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetConfigRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetConfigRequest) ProtoMessage() {}
+
+func (x *SetConfigRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetConfigRequest.ProtoReflect.Descriptor instead.
+func (*SetConfigRequest) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *SetConfigRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *SetConfigRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *SetConfigRequest) GetKeyspace() string {
+	if x != nil {
+		return x.Keyspace
+	}
+	return ""
+}
+
+func (x *SetConfigRequest) GetSet() map[string]string {
+	if x != nil {
+		return x.Set
+	}
+	return nil
+}
+
+type SetConfigResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Config        *Config                `protobuf:"bytes,1,opt,name=config,proto3" json:"config,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetConfigResponse) Reset() {
+	*x = SetConfigResponse{}
+	mi := &file_api_control_v1_control_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetConfigResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetConfigResponse) ProtoMessage() {}
+
+func (x *SetConfigResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetConfigResponse.ProtoReflect.Descriptor instead.
+func (*SetConfigResponse) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *SetConfigResponse) GetConfig() *Config {
+	if x != nil {
+		return x.Config
+	}
+	return nil
+}
+
 type Operator_Cause struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	By        string                 `protobuf:"bytes,1,opt,name=by,proto3" json:"by,omitempty"`
@@ -3298,7 +3690,7 @@ type Operator_Cause struct {
 
 func (x *Operator_Cause) Reset() {
 	*x = Operator_Cause{}
-	mi := &file_api_control_v1_control_proto_msgTypes[47]
+	mi := &file_api_control_v1_control_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3310,7 +3702,7 @@ func (x *Operator_Cause) String() string {
 func (*Operator_Cause) ProtoMessage() {}
 
 func (x *Operator_Cause) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[47]
+	mi := &file_api_control_v1_control_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3369,7 +3761,7 @@ type Operator_Step struct {
 
 func (x *Operator_Step) Reset() {
 	*x = Operator_Step{}
-	mi := &file_api_control_v1_control_proto_msgTypes[48]
+	mi := &file_api_control_v1_control_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3381,7 +3773,7 @@ func (x *Operator_Step) String() string {
 func (*Operator_Step) ProtoMessage() {}
 
 func (x *Operator_Step) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[48]
+	mi := &file_api_control_v1_control_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3445,7 +3837,7 @@ type DrainNodeResponse_DrainMove struct {
 
 func (x *DrainNodeResponse_DrainMove) Reset() {
 	*x = DrainNodeResponse_DrainMove{}
-	mi := &file_api_control_v1_control_proto_msgTypes[57]
+	mi := &file_api_control_v1_control_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3457,7 +3849,7 @@ func (x *DrainNodeResponse_DrainMove) String() string {
 func (*DrainNodeResponse_DrainMove) ProtoMessage() {}
 
 func (x *DrainNodeResponse_DrainMove) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[57]
+	mi := &file_api_control_v1_control_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3519,7 +3911,7 @@ type DrainNodeResponse_DrainStuck struct {
 
 func (x *DrainNodeResponse_DrainStuck) Reset() {
 	*x = DrainNodeResponse_DrainStuck{}
-	mi := &file_api_control_v1_control_proto_msgTypes[58]
+	mi := &file_api_control_v1_control_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3531,7 +3923,7 @@ func (x *DrainNodeResponse_DrainStuck) String() string {
 func (*DrainNodeResponse_DrainStuck) ProtoMessage() {}
 
 func (x *DrainNodeResponse_DrainStuck) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[58]
+	mi := &file_api_control_v1_control_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3903,7 +4295,41 @@ const file_api_control_v1_control_proto_rawDesc = "" +
 	"\x04node\x18\x04 \x01(\tR\x04node\x12\x18\n" +
 	"\aaddress\x18\x05 \x01(\tR\aaddress\x12\x14\n" +
 	"\x05token\x18\x06 \x01(\x04R\x05token\x12\x14\n" +
-	"\x05state\x18\a \x01(\tR\x05state2\xa6\x0f\n" +
+	"\x05state\x18\a \x01(\tR\x05state\"~\n" +
+	"\x06Config\x12\x1a\n" +
+	"\bkeyspace\x18\x01 \x01(\tR\bkeyspace\x12\x1e\n" +
+	"\n" +
+	"maintainer\x18\x02 \x01(\tR\n" +
+	"maintainer\x128\n" +
+	"\x06values\x18\x03 \x03(\v2 .spanward.control.v1.ConfigValueR\x06values\"\xf6\x01\n" +
+	"\vConfigValue\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\x12\x16\n" +
+	"\x06origin\x18\x03 \x01(\tR\x06origin\x12\x18\n" +
+	"\adefault\x18\x04 \x01(\tR\adefault\x12\x12\n" +
+	"\x04unit\x18\x05 \x01(\tR\x04unit\x12\x14\n" +
+	"\x05least\x18\x06 \x01(\tR\x05least\x12\x12\n" +
+	"\x04most\x18\a \x01(\tR\x04most\x12!\n" +
+	"\fper_keyspace\x18\b \x01(\bR\vperKeyspace\x12\x12\n" +
+	"\x04help\x18\t \x01(\tR\x04help\x12\x18\n" +
+	"\aproblem\x18\n" +
+	" \x01(\tR\aproblem\"H\n" +
+	"\x10GetConfigRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1a\n" +
+	"\bkeyspace\x18\x02 \x01(\tR\bkeyspace\"H\n" +
+	"\x11GetConfigResponse\x123\n" +
+	"\x06config\x18\x01 \x01(\v2\x1b.spanward.control.v1.ConfigR\x06config\"\xe1\x01\n" +
+	"\x10SetConfigRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12\x1a\n" +
+	"\bkeyspace\x18\x03 \x01(\tR\bkeyspace\x12@\n" +
+	"\x03set\x18\x04 \x03(\v2..spanward.control.v1.SetConfigRequest.SetEntryR\x03set\x1a6\n" +
+	"\bSetEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"H\n" +
+	"\x11SetConfigResponse\x123\n" +
+	"\x06config\x18\x01 \x01(\v2\x1b.spanward.control.v1.ConfigR\x06config2\xde\x10\n" +
 	"\aControl\x12Z\n" +
 	"\tGetStatus\x12%.spanward.control.v1.GetStatusRequest\x1a&.spanward.control.v1.GetStatusResponse\x12i\n" +
 	"\x0eCreateKeyspace\x12*.spanward.control.v1.CreateKeyspaceRequest\x1a+.spanward.control.v1.CreateKeyspaceResponse\x12f\n" +
@@ -3927,7 +4353,9 @@ const file_api_control_v1_control_proto_rawDesc = "" +
 	"CordonNode\x12&.spanward.control.v1.CordonNodeRequest\x1a'.spanward.control.v1.CordonNodeResponse\x12c\n" +
 	"\fUncordonNode\x12(.spanward.control.v1.UncordonNodeRequest\x1a).spanward.control.v1.UncordonNodeResponse\x12Z\n" +
 	"\tDrainNode\x12%.spanward.control.v1.DrainNodeRequest\x1a&.spanward.control.v1.DrainNodeResponse\x12Q\n" +
-	"\x06Lookup\x12\".spanward.control.v1.LookupRequest\x1a#.spanward.control.v1.LookupResponseB7Z5github.com/spanward/spanward/api/control/v1;controlv1b\x06proto3"
+	"\x06Lookup\x12\".spanward.control.v1.LookupRequest\x1a#.spanward.control.v1.LookupResponse\x12Z\n" +
+	"\tGetConfig\x12%.spanward.control.v1.GetConfigRequest\x1a&.spanward.control.v1.GetConfigResponse\x12Z\n" +
+	"\tSetConfig\x12%.spanward.control.v1.SetConfigRequest\x1a&.spanward.control.v1.SetConfigResponseB7Z5github.com/spanward/spanward/api/control/v1;controlv1b\x06proto3"
 
 var (
 	file_api_control_v1_control_proto_rawDescOnce sync.Once
@@ -3941,7 +4369,7 @@ func file_api_control_v1_control_proto_rawDescGZIP() []byte {
 	return file_api_control_v1_control_proto_rawDescData
 }
 
-var file_api_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
+var file_api_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
 var file_api_control_v1_control_proto_goTypes = []any{
 	(*Range)(nil),                        // 0: spanward.control.v1.Range
 	(*Span)(nil),                         // 1: spanward.control.v1.Span
@@ -3990,42 +4418,49 @@ var file_api_control_v1_control_proto_goTypes = []any{
 	(*ListNodesResponse)(nil),            // 44: spanward.control.v1.ListNodesResponse
 	(*LookupRequest)(nil),                // 45: spanward.control.v1.LookupRequest
 	(*LookupResponse)(nil),               // 46: spanward.control.v1.LookupResponse
-	(*Operator_Cause)(nil),               // 47: spanward.control.v1.Operator.Cause
-	(*Operator_Step)(nil),                // 48: spanward.control.v1.Operator.Step
-	nil,                                  // 49: spanward.control.v1.Node.LabelsEntry
-	nil,                                  // 50: spanward.control.v1.Keyspace.SetEntry
-	nil,                                  // 51: spanward.control.v1.Keyspace.SpansEntry
-	nil,                                  // 52: spanward.control.v1.GetStatusResponse.NodesEntry
-	nil,                                  // 53: spanward.control.v1.GetStatusResponse.SpansEntry
-	nil,                                  // 54: spanward.control.v1.GetStatusResponse.OperatorsEntry
-	nil,                                  // 55: spanward.control.v1.CreateKeyspaceRequest.SetEntry
-	nil,                                  // 56: spanward.control.v1.SetKeyspaceRequest.SetEntry
-	(*DrainNodeResponse_DrainMove)(nil),  // 57: spanward.control.v1.DrainNodeResponse.DrainMove
-	(*DrainNodeResponse_DrainStuck)(nil), // 58: spanward.control.v1.DrainNodeResponse.DrainStuck
-	(*timestamppb.Timestamp)(nil),        // 59: google.protobuf.Timestamp
+	(*Config)(nil),                       // 47: spanward.control.v1.Config
+	(*ConfigValue)(nil),                  // 48: spanward.control.v1.ConfigValue
+	(*GetConfigRequest)(nil),             // 49: spanward.control.v1.GetConfigRequest
+	(*GetConfigResponse)(nil),            // 50: spanward.control.v1.GetConfigResponse
+	(*SetConfigRequest)(nil),             // 51: spanward.control.v1.SetConfigRequest
+	(*SetConfigResponse)(nil),            // 52: spanward.control.v1.SetConfigResponse
+	(*Operator_Cause)(nil),               // 53: spanward.control.v1.Operator.Cause
+	(*Operator_Step)(nil),                // 54: spanward.control.v1.Operator.Step
+	nil,                                  // 55: spanward.control.v1.Node.LabelsEntry
+	nil,                                  // 56: spanward.control.v1.Keyspace.SetEntry
+	nil,                                  // 57: spanward.control.v1.Keyspace.SpansEntry
+	nil,                                  // 58: spanward.control.v1.GetStatusResponse.NodesEntry
+	nil,                                  // 59: spanward.control.v1.GetStatusResponse.SpansEntry
+	nil,                                  // 60: spanward.control.v1.GetStatusResponse.OperatorsEntry
+	nil,                                  // 61: spanward.control.v1.CreateKeyspaceRequest.SetEntry
+	nil,                                  // 62: spanward.control.v1.SetKeyspaceRequest.SetEntry
+	(*DrainNodeResponse_DrainMove)(nil),  // 63: spanward.control.v1.DrainNodeResponse.DrainMove
+	(*DrainNodeResponse_DrainStuck)(nil), // 64: spanward.control.v1.DrainNodeResponse.DrainStuck
+	nil,                                  // 65: spanward.control.v1.SetConfigRequest.SetEntry
+	(*timestamppb.Timestamp)(nil),        // 66: google.protobuf.Timestamp
 }
 var file_api_control_v1_control_proto_depIdxs = []int32{
-	59, // 0: spanward.control.v1.Operator.created:type_name -> google.protobuf.Timestamp
-	59, // 1: spanward.control.v1.Operator.finished_at:type_name -> google.protobuf.Timestamp
-	48, // 2: spanward.control.v1.Operator.steps:type_name -> spanward.control.v1.Operator.Step
-	47, // 3: spanward.control.v1.Operator.cause:type_name -> spanward.control.v1.Operator.Cause
-	49, // 4: spanward.control.v1.Node.labels:type_name -> spanward.control.v1.Node.LabelsEntry
-	50, // 5: spanward.control.v1.Keyspace.set:type_name -> spanward.control.v1.Keyspace.SetEntry
+	66, // 0: spanward.control.v1.Operator.created:type_name -> google.protobuf.Timestamp
+	66, // 1: spanward.control.v1.Operator.finished_at:type_name -> google.protobuf.Timestamp
+	54, // 2: spanward.control.v1.Operator.steps:type_name -> spanward.control.v1.Operator.Step
+	53, // 3: spanward.control.v1.Operator.cause:type_name -> spanward.control.v1.Operator.Cause
+	55, // 4: spanward.control.v1.Node.labels:type_name -> spanward.control.v1.Node.LabelsEntry
+	56, // 5: spanward.control.v1.Keyspace.set:type_name -> spanward.control.v1.Keyspace.SetEntry
 	0,  // 6: spanward.control.v1.Keyspace.ranges:type_name -> spanward.control.v1.Range
-	51, // 7: spanward.control.v1.Keyspace.spans:type_name -> spanward.control.v1.Keyspace.SpansEntry
-	59, // 8: spanward.control.v1.Problem.since:type_name -> google.protobuf.Timestamp
+	57, // 7: spanward.control.v1.Keyspace.spans:type_name -> spanward.control.v1.Keyspace.SpansEntry
+	66, // 8: spanward.control.v1.Problem.since:type_name -> google.protobuf.Timestamp
 	5,  // 9: spanward.control.v1.GetStatusResponse.maintainers:type_name -> spanward.control.v1.Maintainer
-	52, // 10: spanward.control.v1.GetStatusResponse.nodes:type_name -> spanward.control.v1.GetStatusResponse.NodesEntry
-	53, // 11: spanward.control.v1.GetStatusResponse.spans:type_name -> spanward.control.v1.GetStatusResponse.SpansEntry
-	54, // 12: spanward.control.v1.GetStatusResponse.operators:type_name -> spanward.control.v1.GetStatusResponse.OperatorsEntry
+	58, // 10: spanward.control.v1.GetStatusResponse.nodes:type_name -> spanward.control.v1.GetStatusResponse.NodesEntry
+	59, // 11: spanward.control.v1.GetStatusResponse.spans:type_name -> spanward.control.v1.GetStatusResponse.SpansEntry
+	60, // 12: spanward.control.v1.GetStatusResponse.operators:type_name -> spanward.control.v1.GetStatusResponse.OperatorsEntry
 	6,  // 13: spanward.control.v1.GetStatusResponse.problems:type_name -> spanward.control.v1.Problem
 	4,  // 14: spanward.control.v1.GetStatusResponse.keyspaces:type_name -> spanward.control.v1.Keyspace
 	0,  // 15: spanward.control.v1.CreateKeyspaceRequest.ranges:type_name -> spanward.control.v1.Range
-	55, // 16: spanward.control.v1.CreateKeyspaceRequest.set:type_name -> spanward.control.v1.CreateKeyspaceRequest.SetEntry
+	61, // 16: spanward.control.v1.CreateKeyspaceRequest.set:type_name -> spanward.control.v1.CreateKeyspaceRequest.SetEntry
 	4,  // 17: spanward.control.v1.CreateKeyspaceResponse.keyspace:type_name -> spanward.control.v1.Keyspace
 	2,  // 18: spanward.control.v1.CreateKeyspaceResponse.operator:type_name -> spanward.control.v1.Operator
 	4,  // 19: spanward.control.v1.ListKeyspacesResponse.keyspaces:type_name -> spanward.control.v1.Keyspace
-	56, // 20: spanward.control.v1.SetKeyspaceRequest.set:type_name -> spanward.control.v1.SetKeyspaceRequest.SetEntry
+	62, // 20: spanward.control.v1.SetKeyspaceRequest.set:type_name -> spanward.control.v1.SetKeyspaceRequest.SetEntry
 	4,  // 21: spanward.control.v1.SetKeyspaceResponse.keyspace:type_name -> spanward.control.v1.Keyspace
 	4,  // 22: spanward.control.v1.ChangeKeyspaceStateResponse.keyspace:type_name -> spanward.control.v1.Keyspace
 	2,  // 23: spanward.control.v1.ChangeKeyspaceStateResponse.operator:type_name -> spanward.control.v1.Operator
@@ -4041,58 +4476,66 @@ var file_api_control_v1_control_proto_depIdxs = []int32{
 	3,  // 33: spanward.control.v1.CordonNodeResponse.node:type_name -> spanward.control.v1.Node
 	3,  // 34: spanward.control.v1.UncordonNodeResponse.node:type_name -> spanward.control.v1.Node
 	3,  // 35: spanward.control.v1.DrainNodeResponse.node:type_name -> spanward.control.v1.Node
-	57, // 36: spanward.control.v1.DrainNodeResponse.moves:type_name -> spanward.control.v1.DrainNodeResponse.DrainMove
-	58, // 37: spanward.control.v1.DrainNodeResponse.stuck:type_name -> spanward.control.v1.DrainNodeResponse.DrainStuck
-	59, // 38: spanward.control.v1.ListOperatorsRequest.since:type_name -> google.protobuf.Timestamp
+	63, // 36: spanward.control.v1.DrainNodeResponse.moves:type_name -> spanward.control.v1.DrainNodeResponse.DrainMove
+	64, // 37: spanward.control.v1.DrainNodeResponse.stuck:type_name -> spanward.control.v1.DrainNodeResponse.DrainStuck
+	66, // 38: spanward.control.v1.ListOperatorsRequest.since:type_name -> google.protobuf.Timestamp
 	2,  // 39: spanward.control.v1.ListOperatorsResponse.operators:type_name -> spanward.control.v1.Operator
 	2,  // 40: spanward.control.v1.WatchOperatorsResponse.operator:type_name -> spanward.control.v1.Operator
 	3,  // 41: spanward.control.v1.ListNodesResponse.nodes:type_name -> spanward.control.v1.Node
-	59, // 42: spanward.control.v1.Operator.Step.at:type_name -> google.protobuf.Timestamp
-	7,  // 43: spanward.control.v1.Control.GetStatus:input_type -> spanward.control.v1.GetStatusRequest
-	9,  // 44: spanward.control.v1.Control.CreateKeyspace:input_type -> spanward.control.v1.CreateKeyspaceRequest
-	11, // 45: spanward.control.v1.Control.ListKeyspaces:input_type -> spanward.control.v1.ListKeyspacesRequest
-	13, // 46: spanward.control.v1.Control.SetKeyspace:input_type -> spanward.control.v1.SetKeyspaceRequest
-	15, // 47: spanward.control.v1.Control.ChangeKeyspaceState:input_type -> spanward.control.v1.ChangeKeyspaceStateRequest
-	17, // 48: spanward.control.v1.Control.ListSpans:input_type -> spanward.control.v1.ListSpansRequest
-	19, // 49: spanward.control.v1.Control.AddSpan:input_type -> spanward.control.v1.AddSpanRequest
-	21, // 50: spanward.control.v1.Control.RemoveSpan:input_type -> spanward.control.v1.RemoveSpanRequest
-	23, // 51: spanward.control.v1.Control.MoveSpan:input_type -> spanward.control.v1.MoveSpanRequest
-	25, // 52: spanward.control.v1.Control.SplitSpan:input_type -> spanward.control.v1.SplitSpanRequest
-	27, // 53: spanward.control.v1.Control.MergeSpans:input_type -> spanward.control.v1.MergeSpansRequest
-	29, // 54: spanward.control.v1.Control.CancelOperator:input_type -> spanward.control.v1.CancelOperatorRequest
-	39, // 55: spanward.control.v1.Control.ListOperators:input_type -> spanward.control.v1.ListOperatorsRequest
-	41, // 56: spanward.control.v1.Control.WatchOperators:input_type -> spanward.control.v1.WatchOperatorsRequest
-	43, // 57: spanward.control.v1.Control.ListNodes:input_type -> spanward.control.v1.ListNodesRequest
-	31, // 58: spanward.control.v1.Control.EvictNode:input_type -> spanward.control.v1.EvictNodeRequest
-	33, // 59: spanward.control.v1.Control.CordonNode:input_type -> spanward.control.v1.CordonNodeRequest
-	35, // 60: spanward.control.v1.Control.UncordonNode:input_type -> spanward.control.v1.UncordonNodeRequest
-	37, // 61: spanward.control.v1.Control.DrainNode:input_type -> spanward.control.v1.DrainNodeRequest
-	45, // 62: spanward.control.v1.Control.Lookup:input_type -> spanward.control.v1.LookupRequest
-	8,  // 63: spanward.control.v1.Control.GetStatus:output_type -> spanward.control.v1.GetStatusResponse
-	10, // 64: spanward.control.v1.Control.CreateKeyspace:output_type -> spanward.control.v1.CreateKeyspaceResponse
-	12, // 65: spanward.control.v1.Control.ListKeyspaces:output_type -> spanward.control.v1.ListKeyspacesResponse
-	14, // 66: spanward.control.v1.Control.SetKeyspace:output_type -> spanward.control.v1.SetKeyspaceResponse
-	16, // 67: spanward.control.v1.Control.ChangeKeyspaceState:output_type -> spanward.control.v1.ChangeKeyspaceStateResponse
-	18, // 68: spanward.control.v1.Control.ListSpans:output_type -> spanward.control.v1.ListSpansResponse
-	20, // 69: spanward.control.v1.Control.AddSpan:output_type -> spanward.control.v1.AddSpanResponse
-	22, // 70: spanward.control.v1.Control.RemoveSpan:output_type -> spanward.control.v1.RemoveSpanResponse
-	24, // 71: spanward.control.v1.Control.MoveSpan:output_type -> spanward.control.v1.MoveSpanResponse
-	26, // 72: spanward.control.v1.Control.SplitSpan:output_type -> spanward.control.v1.SplitSpanResponse
-	28, // 73: spanward.control.v1.Control.MergeSpans:output_type -> spanward.control.v1.MergeSpansResponse
-	30, // 74: spanward.control.v1.Control.CancelOperator:output_type -> spanward.control.v1.CancelOperatorResponse
-	40, // 75: spanward.control.v1.Control.ListOperators:output_type -> spanward.control.v1.ListOperatorsResponse
-	42, // 76: spanward.control.v1.Control.WatchOperators:output_type -> spanward.control.v1.WatchOperatorsResponse
-	44, // 77: spanward.control.v1.Control.ListNodes:output_type -> spanward.control.v1.ListNodesResponse
-	32, // 78: spanward.control.v1.Control.EvictNode:output_type -> spanward.control.v1.EvictNodeResponse
-	34, // 79: spanward.control.v1.Control.CordonNode:output_type -> spanward.control.v1.CordonNodeResponse
-	36, // 80: spanward.control.v1.Control.UncordonNode:output_type -> spanward.control.v1.UncordonNodeResponse
-	38, // 81: spanward.control.v1.Control.DrainNode:output_type -> spanward.control.v1.DrainNodeResponse
-	46, // 82: spanward.control.v1.Control.Lookup:output_type -> spanward.control.v1.LookupResponse
-	63, // [63:83] is the sub-list for method output_type
-	43, // [43:63] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	48, // 42: spanward.control.v1.Config.values:type_name -> spanward.control.v1.ConfigValue
+	47, // 43: spanward.control.v1.GetConfigResponse.config:type_name -> spanward.control.v1.Config
+	65, // 44: spanward.control.v1.SetConfigRequest.set:type_name -> spanward.control.v1.SetConfigRequest.SetEntry
+	47, // 45: spanward.control.v1.SetConfigResponse.config:type_name -> spanward.control.v1.Config
+	66, // 46: spanward.control.v1.Operator.Step.at:type_name -> google.protobuf.Timestamp
+	7,  // 47: spanward.control.v1.Control.GetStatus:input_type -> spanward.control.v1.GetStatusRequest
+	9,  // 48: spanward.control.v1.Control.CreateKeyspace:input_type -> spanward.control.v1.CreateKeyspaceRequest
+	11, // 49: spanward.control.v1.Control.ListKeyspaces:input_type -> spanward.control.v1.ListKeyspacesRequest
+	13, // 50: spanward.control.v1.Control.SetKeyspace:input_type -> spanward.control.v1.SetKeyspaceRequest
+	15, // 51: spanward.control.v1.Control.ChangeKeyspaceState:input_type -> spanward.control.v1.ChangeKeyspaceStateRequest
+	17, // 52: spanward.control.v1.Control.ListSpans:input_type -> spanward.control.v1.ListSpansRequest
+	19, // 53: spanward.control.v1.Control.AddSpan:input_type -> spanward.control.v1.AddSpanRequest
+	21, // 54: spanward.control.v1.Control.RemoveSpan:input_type -> spanward.control.v1.RemoveSpanRequest
+	23, // 55: spanward.control.v1.Control.MoveSpan:input_type -> spanward.control.v1.MoveSpanRequest
+	25, // 56: spanward.control.v1.Control.SplitSpan:input_type -> spanward.control.v1.SplitSpanRequest
+	27, // 57: spanward.control.v1.Control.MergeSpans:input_type -> spanward.control.v1.MergeSpansRequest
+	29, // 58: spanward.control.v1.Control.CancelOperator:input_type -> spanward.control.v1.CancelOperatorRequest
+	39, // 59: spanward.control.v1.Control.ListOperators:input_type -> spanward.control.v1.ListOperatorsRequest
+	41, // 60: spanward.control.v1.Control.WatchOperators:input_type -> spanward.control.v1.WatchOperatorsRequest
+	43, // 61: spanward.control.v1.Control.ListNodes:input_type -> spanward.control.v1.ListNodesRequest
+	31, // 62: spanward.control.v1.Control.EvictNode:input_type -> spanward.control.v1.EvictNodeRequest
+	33, // 63: spanward.control.v1.Control.CordonNode:input_type -> spanward.control.v1.CordonNodeRequest
+	35, // 64: spanward.control.v1.Control.UncordonNode:input_type -> spanward.control.v1.UncordonNodeRequest
+	37, // 65: spanward.control.v1.Control.DrainNode:input_type -> spanward.control.v1.DrainNodeRequest
+	45, // 66: spanward.control.v1.Control.Lookup:input_type -> spanward.control.v1.LookupRequest
+	49, // 67: spanward.control.v1.Control.GetConfig:input_type -> spanward.control.v1.GetConfigRequest
+	51, // 68: spanward.control.v1.Control.SetConfig:input_type -> spanward.control.v1.SetConfigRequest
+	8,  // 69: spanward.control.v1.Control.GetStatus:output_type -> spanward.control.v1.GetStatusResponse
+	10, // 70: spanward.control.v1.Control.CreateKeyspace:output_type -> spanward.control.v1.CreateKeyspaceResponse
+	12, // 71: spanward.control.v1.Control.ListKeyspaces:output_type -> spanward.control.v1.ListKeyspacesResponse
+	14, // 72: spanward.control.v1.Control.SetKeyspace:output_type -> spanward.control.v1.SetKeyspaceResponse
+	16, // 73: spanward.control.v1.Control.ChangeKeyspaceState:output_type -> spanward.control.v1.ChangeKeyspaceStateResponse
+	18, // 74: spanward.control.v1.Control.ListSpans:output_type -> spanward.control.v1.ListSpansResponse
+	20, // 75: spanward.control.v1.Control.AddSpan:output_type -> spanward.control.v1.AddSpanResponse
+	22, // 76: spanward.control.v1.Control.RemoveSpan:output_type -> spanward.control.v1.RemoveSpanResponse
+	24, // 77: spanward.control.v1.Control.MoveSpan:output_type -> spanward.control.v1.MoveSpanResponse
+	26, // 78: spanward.control.v1.Control.SplitSpan:output_type -> spanward.control.v1.SplitSpanResponse
+	28, // 79: spanward.control.v1.Control.MergeSpans:output_type -> spanward.control.v1.MergeSpansResponse
+	30, // 80: spanward.control.v1.Control.CancelOperator:output_type -> spanward.control.v1.CancelOperatorResponse
+	40, // 81: spanward.control.v1.Control.ListOperators:output_type -> spanward.control.v1.ListOperatorsResponse
+	42, // 82: spanward.control.v1.Control.WatchOperators:output_type -> spanward.control.v1.WatchOperatorsResponse
+	44, // 83: spanward.control.v1.Control.ListNodes:output_type -> spanward.control.v1.ListNodesResponse
+	32, // 84: spanward.control.v1.Control.EvictNode:output_type -> spanward.control.v1.EvictNodeResponse
+	34, // 85: spanward.control.v1.Control.CordonNode:output_type -> spanward.control.v1.CordonNodeResponse
+	36, // 86: spanward.control.v1.Control.UncordonNode:output_type -> spanward.control.v1.UncordonNodeResponse
+	38, // 87: spanward.control.v1.Control.DrainNode:output_type -> spanward.control.v1.DrainNodeResponse
+	46, // 88: spanward.control.v1.Control.Lookup:output_type -> spanward.control.v1.LookupResponse
+	50, // 89: spanward.control.v1.Control.GetConfig:output_type -> spanward.control.v1.GetConfigResponse
+	52, // 90: spanward.control.v1.Control.SetConfig:output_type -> spanward.control.v1.SetConfigResponse
+	69, // [69:91] is the sub-list for method output_type
+	47, // [47:69] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_api_control_v1_control_proto_init() }
@@ -4103,14 +4546,14 @@ func file_api_control_v1_control_proto_init() {
 	file_api_control_v1_control_proto_msgTypes[1].OneofWrappers = []any{}
 	file_api_control_v1_control_proto_msgTypes[3].OneofWrappers = []any{}
 	file_api_control_v1_control_proto_msgTypes[4].OneofWrappers = []any{}
-	file_api_control_v1_control_proto_msgTypes[48].OneofWrappers = []any{}
+	file_api_control_v1_control_proto_msgTypes[54].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_control_v1_control_proto_rawDesc), len(file_api_control_v1_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   59,
+			NumMessages:   66,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -308,7 +308,7 @@ func (x Node_Ended) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Node_Ended.Descriptor instead.
 func (Node_Ended) EnumDescriptor() ([]byte, []int) {
-	return file_api_store_v1_records_proto_rawDescGZIP(), []int{3, 0}
+	return file_api_store_v1_records_proto_rawDescGZIP(), []int{4, 0}
 }
 
 type Keyspace_State int32
@@ -363,7 +363,7 @@ func (x Keyspace_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Keyspace_State.Descriptor instead.
 func (Keyspace_State) EnumDescriptor() ([]byte, []int) {
-	return file_api_store_v1_records_proto_rawDescGZIP(), []int{6, 0}
+	return file_api_store_v1_records_proto_rawDescGZIP(), []int{7, 0}
 }
 
 // Cluster is the record at "cluster".
@@ -412,6 +412,59 @@ func (x *Cluster) GetGeneration() uint64 {
 	return 0
 }
 
+// Config is the record at "config": what administrators have set for the whole cluster.
+type Config struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Settings      map[string]string      `protobuf:"bytes,1,rep,name=settings,proto3" json:"settings,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Requests      []*Request             `protobuf:"bytes,2,rep,name=requests,proto3" json:"requests,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Config) Reset() {
+	*x = Config{}
+	mi := &file_api_store_v1_records_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Config) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Config) ProtoMessage() {}
+
+func (x *Config) ProtoReflect() protoreflect.Message {
+	mi := &file_api_store_v1_records_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Config.ProtoReflect.Descriptor instead.
+func (*Config) Descriptor() ([]byte, []int) {
+	return file_api_store_v1_records_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Config) GetSettings() map[string]string {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *Config) GetRequests() []*Request {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
 // Leader is the record at "leader". Its mod revision is the term.
 type Leader struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -430,7 +483,7 @@ type Leader struct {
 
 func (x *Leader) Reset() {
 	*x = Leader{}
-	mi := &file_api_store_v1_records_proto_msgTypes[1]
+	mi := &file_api_store_v1_records_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -442,7 +495,7 @@ func (x *Leader) String() string {
 func (*Leader) ProtoMessage() {}
 
 func (x *Leader) ProtoReflect() protoreflect.Message {
-	mi := &file_api_store_v1_records_proto_msgTypes[1]
+	mi := &file_api_store_v1_records_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -455,7 +508,7 @@ func (x *Leader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leader.ProtoReflect.Descriptor instead.
 func (*Leader) Descriptor() ([]byte, []int) {
-	return file_api_store_v1_records_proto_rawDescGZIP(), []int{1}
+	return file_api_store_v1_records_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Leader) GetMaintainer() string {
@@ -508,7 +561,7 @@ type Maintainer struct {
 
 func (x *Maintainer) Reset() {
 	*x = Maintainer{}
-	mi := &file_api_store_v1_records_proto_msgTypes[2]
+	mi := &file_api_store_v1_records_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -520,7 +573,7 @@ func (x *Maintainer) String() string {
 func (*Maintainer) ProtoMessage() {}
 
 func (x *Maintainer) ProtoReflect() protoreflect.Message {
-	mi := &file_api_store_v1_records_proto_msgTypes[2]
+	mi := &file_api_store_v1_records_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -533,7 +586,7 @@ func (x *Maintainer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Maintainer.ProtoReflect.Descriptor instead.
 func (*Maintainer) Descriptor() ([]byte, []int) {
-	return file_api_store_v1_records_proto_rawDescGZIP(), []int{2}
+	return file_api_store_v1_records_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Maintainer) GetName() string {
@@ -600,7 +653,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_api_store_v1_records_proto_msgTypes[3]
+	mi := &file_api_store_v1_records_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -612,7 +665,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_api_store_v1_records_proto_msgTypes[3]
+	mi := &file_api_store_v1_records_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -625,7 +678,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_api_store_v1_records_proto_rawDescGZIP(), []int{3}
+	return file_api_store_v1_records_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Node) GetName() string {
@@ -723,7 +776,7 @@ type NodeConfig struct {
 
 func (x *NodeConfig) Reset() {
 	*x = NodeConfig{}
-	mi := &file_api_store_v1_records_proto_msgTypes[4]
+	mi := &file_api_store_v1_records_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -735,7 +788,7 @@ func (x *NodeConfig) String() string {
 func (*NodeConfig) ProtoMessage() {}
 
 func (x *NodeConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_api_store_v1_records_proto_msgTypes[4]
+	mi := &file_api_store_v1_records_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -748,7 +801,7 @@ func (x *NodeConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeConfig.ProtoReflect.Descriptor instead.
 func (*NodeConfig) Descriptor() ([]byte, []int) {
-	return file_api_store_v1_records_proto_rawDescGZIP(), []int{4}
+	return file_api_store_v1_records_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *NodeConfig) GetCordoned() bool {
@@ -807,7 +860,7 @@ type Request struct {
 
 func (x *Request) Reset() {
 	*x = Request{}
-	mi := &file_api_store_v1_records_proto_msgTypes[5]
+	mi := &file_api_store_v1_records_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -819,7 +872,7 @@ func (x *Request) String() string {
 func (*Request) ProtoMessage() {}
 
 func (x *Request) ProtoReflect() protoreflect.Message {
-	mi := &file_api_store_v1_records_proto_msgTypes[5]
+	mi := &file_api_store_v1_records_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -832,7 +885,7 @@ func (x *Request) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Request.ProtoReflect.Descriptor instead.
 func (*Request) Descriptor() ([]byte, []int) {
-	return file_api_store_v1_records_proto_rawDescGZIP(), []int{5}
+	return file_api_store_v1_records_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Request) GetId() string {
@@ -885,7 +938,7 @@ type Keyspace struct {
 
 func (x *Keyspace) Reset() {
 	*x = Keyspace{}
-	mi := &file_api_store_v1_records_proto_msgTypes[6]
+	mi := &file_api_store_v1_records_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -897,7 +950,7 @@ func (x *Keyspace) String() string {
 func (*Keyspace) ProtoMessage() {}
 
 func (x *Keyspace) ProtoReflect() protoreflect.Message {
-	mi := &file_api_store_v1_records_proto_msgTypes[6]
+	mi := &file_api_store_v1_records_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -910,7 +963,7 @@ func (x *Keyspace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keyspace.ProtoReflect.Descriptor instead.
 func (*Keyspace) Descriptor() ([]byte, []int) {
-	return file_api_store_v1_records_proto_rawDescGZIP(), []int{6}
+	return file_api_store_v1_records_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Keyspace) GetWorkload() string {
@@ -986,7 +1039,7 @@ type Range struct {
 
 func (x *Range) Reset() {
 	*x = Range{}
-	mi := &file_api_store_v1_records_proto_msgTypes[7]
+	mi := &file_api_store_v1_records_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -998,7 +1051,7 @@ func (x *Range) String() string {
 func (*Range) ProtoMessage() {}
 
 func (x *Range) ProtoReflect() protoreflect.Message {
-	mi := &file_api_store_v1_records_proto_msgTypes[7]
+	mi := &file_api_store_v1_records_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1011,7 +1064,7 @@ func (x *Range) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Range.ProtoReflect.Descriptor instead.
 func (*Range) Descriptor() ([]byte, []int) {
-	return file_api_store_v1_records_proto_rawDescGZIP(), []int{7}
+	return file_api_store_v1_records_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Range) GetStart() []byte {
@@ -1039,7 +1092,7 @@ type Owner struct {
 
 func (x *Owner) Reset() {
 	*x = Owner{}
-	mi := &file_api_store_v1_records_proto_msgTypes[8]
+	mi := &file_api_store_v1_records_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1051,7 +1104,7 @@ func (x *Owner) String() string {
 func (*Owner) ProtoMessage() {}
 
 func (x *Owner) ProtoReflect() protoreflect.Message {
-	mi := &file_api_store_v1_records_proto_msgTypes[8]
+	mi := &file_api_store_v1_records_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1064,7 +1117,7 @@ func (x *Owner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Owner.ProtoReflect.Descriptor instead.
 func (*Owner) Descriptor() ([]byte, []int) {
-	return file_api_store_v1_records_proto_rawDescGZIP(), []int{8}
+	return file_api_store_v1_records_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Owner) GetNode() string {
@@ -1107,7 +1160,7 @@ type Span struct {
 
 func (x *Span) Reset() {
 	*x = Span{}
-	mi := &file_api_store_v1_records_proto_msgTypes[9]
+	mi := &file_api_store_v1_records_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1119,7 +1172,7 @@ func (x *Span) String() string {
 func (*Span) ProtoMessage() {}
 
 func (x *Span) ProtoReflect() protoreflect.Message {
-	mi := &file_api_store_v1_records_proto_msgTypes[9]
+	mi := &file_api_store_v1_records_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1132,7 +1185,7 @@ func (x *Span) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Span.ProtoReflect.Descriptor instead.
 func (*Span) Descriptor() ([]byte, []int) {
-	return file_api_store_v1_records_proto_rawDescGZIP(), []int{9}
+	return file_api_store_v1_records_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Span) GetRange() *Range {
@@ -1213,7 +1266,7 @@ type Intent struct {
 
 func (x *Intent) Reset() {
 	*x = Intent{}
-	mi := &file_api_store_v1_records_proto_msgTypes[10]
+	mi := &file_api_store_v1_records_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1225,7 +1278,7 @@ func (x *Intent) String() string {
 func (*Intent) ProtoMessage() {}
 
 func (x *Intent) ProtoReflect() protoreflect.Message {
-	mi := &file_api_store_v1_records_proto_msgTypes[10]
+	mi := &file_api_store_v1_records_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1238,7 +1291,7 @@ func (x *Intent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Intent.ProtoReflect.Descriptor instead.
 func (*Intent) Descriptor() ([]byte, []int) {
-	return file_api_store_v1_records_proto_rawDescGZIP(), []int{10}
+	return file_api_store_v1_records_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Intent) GetOperator() string {
@@ -1353,7 +1406,7 @@ type Mark struct {
 
 func (x *Mark) Reset() {
 	*x = Mark{}
-	mi := &file_api_store_v1_records_proto_msgTypes[11]
+	mi := &file_api_store_v1_records_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1365,7 +1418,7 @@ func (x *Mark) String() string {
 func (*Mark) ProtoMessage() {}
 
 func (x *Mark) ProtoReflect() protoreflect.Message {
-	mi := &file_api_store_v1_records_proto_msgTypes[11]
+	mi := &file_api_store_v1_records_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1378,7 +1431,7 @@ func (x *Mark) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Mark.ProtoReflect.Descriptor instead.
 func (*Mark) Descriptor() ([]byte, []int) {
-	return file_api_store_v1_records_proto_rawDescGZIP(), []int{11}
+	return file_api_store_v1_records_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Mark) GetStage() Stage {
@@ -1429,7 +1482,7 @@ type Claim struct {
 
 func (x *Claim) Reset() {
 	*x = Claim{}
-	mi := &file_api_store_v1_records_proto_msgTypes[12]
+	mi := &file_api_store_v1_records_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1441,7 +1494,7 @@ func (x *Claim) String() string {
 func (*Claim) ProtoMessage() {}
 
 func (x *Claim) ProtoReflect() protoreflect.Message {
-	mi := &file_api_store_v1_records_proto_msgTypes[12]
+	mi := &file_api_store_v1_records_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1454,7 +1507,7 @@ func (x *Claim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Claim.ProtoReflect.Descriptor instead.
 func (*Claim) Descriptor() ([]byte, []int) {
-	return file_api_store_v1_records_proto_rawDescGZIP(), []int{12}
+	return file_api_store_v1_records_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Claim) GetOperator() string {
@@ -1523,7 +1576,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_api_store_v1_records_proto_msgTypes[13]
+	mi := &file_api_store_v1_records_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1535,7 +1588,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_api_store_v1_records_proto_msgTypes[13]
+	mi := &file_api_store_v1_records_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1548,7 +1601,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_api_store_v1_records_proto_rawDescGZIP(), []int{13}
+	return file_api_store_v1_records_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Progress) GetEntries() []*Progress_Entry {
@@ -1575,7 +1628,7 @@ type History struct {
 
 func (x *History) Reset() {
 	*x = History{}
-	mi := &file_api_store_v1_records_proto_msgTypes[14]
+	mi := &file_api_store_v1_records_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1587,7 +1640,7 @@ func (x *History) String() string {
 func (*History) ProtoMessage() {}
 
 func (x *History) ProtoReflect() protoreflect.Message {
-	mi := &file_api_store_v1_records_proto_msgTypes[14]
+	mi := &file_api_store_v1_records_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1600,7 +1653,7 @@ func (x *History) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use History.ProtoReflect.Descriptor instead.
 func (*History) Descriptor() ([]byte, []int) {
-	return file_api_store_v1_records_proto_rawDescGZIP(), []int{14}
+	return file_api_store_v1_records_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *History) GetIntent() *Intent {
@@ -1661,7 +1714,7 @@ type Cause struct {
 
 func (x *Cause) Reset() {
 	*x = Cause{}
-	mi := &file_api_store_v1_records_proto_msgTypes[15]
+	mi := &file_api_store_v1_records_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1673,7 +1726,7 @@ func (x *Cause) String() string {
 func (*Cause) ProtoMessage() {}
 
 func (x *Cause) ProtoReflect() protoreflect.Message {
-	mi := &file_api_store_v1_records_proto_msgTypes[15]
+	mi := &file_api_store_v1_records_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1686,7 +1739,7 @@ func (x *Cause) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cause.ProtoReflect.Descriptor instead.
 func (*Cause) Descriptor() ([]byte, []int) {
-	return file_api_store_v1_records_proto_rawDescGZIP(), []int{15}
+	return file_api_store_v1_records_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Cause) GetBy() By {
@@ -1734,7 +1787,7 @@ type Progress_Entry struct {
 
 func (x *Progress_Entry) Reset() {
 	*x = Progress_Entry{}
-	mi := &file_api_store_v1_records_proto_msgTypes[18]
+	mi := &file_api_store_v1_records_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1746,7 +1799,7 @@ func (x *Progress_Entry) String() string {
 func (*Progress_Entry) ProtoMessage() {}
 
 func (x *Progress_Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_api_store_v1_records_proto_msgTypes[18]
+	mi := &file_api_store_v1_records_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1759,7 +1812,7 @@ func (x *Progress_Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress_Entry.ProtoReflect.Descriptor instead.
 func (*Progress_Entry) Descriptor() ([]byte, []int) {
-	return file_api_store_v1_records_proto_rawDescGZIP(), []int{13, 0}
+	return file_api_store_v1_records_proto_rawDescGZIP(), []int{14, 0}
 }
 
 func (x *Progress_Entry) GetSpan() string {
@@ -1784,7 +1837,13 @@ const file_api_store_v1_records_proto_rawDesc = "" +
 	"\aCluster\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
-	"generation\"\x98\x01\n" +
+	"generation\"\xc2\x01\n" +
+	"\x06Config\x12C\n" +
+	"\bsettings\x18\x01 \x03(\v2'.spanward.store.v1.Config.SettingsEntryR\bsettings\x126\n" +
+	"\brequests\x18\x02 \x03(\v2\x1a.spanward.store.v1.RequestR\brequests\x1a;\n" +
+	"\rSettingsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x98\x01\n" +
 	"\x06Leader\x12\x1e\n" +
 	"\n" +
 	"maintainer\x18\x01 \x01(\tR\n" +
@@ -1977,7 +2036,7 @@ func file_api_store_v1_records_proto_rawDescGZIP() []byte {
 }
 
 var file_api_store_v1_records_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_api_store_v1_records_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_api_store_v1_records_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_api_store_v1_records_proto_goTypes = []any{
 	(Kind)(0),              // 0: spanward.store.v1.Kind
 	(By)(0),                // 1: spanward.store.v1.By
@@ -1986,54 +2045,58 @@ var file_api_store_v1_records_proto_goTypes = []any{
 	(Node_Ended)(0),        // 4: spanward.store.v1.Node.Ended
 	(Keyspace_State)(0),    // 5: spanward.store.v1.Keyspace.State
 	(*Cluster)(nil),        // 6: spanward.store.v1.Cluster
-	(*Leader)(nil),         // 7: spanward.store.v1.Leader
-	(*Maintainer)(nil),     // 8: spanward.store.v1.Maintainer
-	(*Node)(nil),           // 9: spanward.store.v1.Node
-	(*NodeConfig)(nil),     // 10: spanward.store.v1.NodeConfig
-	(*Request)(nil),        // 11: spanward.store.v1.Request
-	(*Keyspace)(nil),       // 12: spanward.store.v1.Keyspace
-	(*Range)(nil),          // 13: spanward.store.v1.Range
-	(*Owner)(nil),          // 14: spanward.store.v1.Owner
-	(*Span)(nil),           // 15: spanward.store.v1.Span
-	(*Intent)(nil),         // 16: spanward.store.v1.Intent
-	(*Mark)(nil),           // 17: spanward.store.v1.Mark
-	(*Claim)(nil),          // 18: spanward.store.v1.Claim
-	(*Progress)(nil),       // 19: spanward.store.v1.Progress
-	(*History)(nil),        // 20: spanward.store.v1.History
-	(*Cause)(nil),          // 21: spanward.store.v1.Cause
-	nil,                    // 22: spanward.store.v1.Node.LabelsEntry
-	nil,                    // 23: spanward.store.v1.Keyspace.SettingsEntry
-	(*Progress_Entry)(nil), // 24: spanward.store.v1.Progress.Entry
+	(*Config)(nil),         // 7: spanward.store.v1.Config
+	(*Leader)(nil),         // 8: spanward.store.v1.Leader
+	(*Maintainer)(nil),     // 9: spanward.store.v1.Maintainer
+	(*Node)(nil),           // 10: spanward.store.v1.Node
+	(*NodeConfig)(nil),     // 11: spanward.store.v1.NodeConfig
+	(*Request)(nil),        // 12: spanward.store.v1.Request
+	(*Keyspace)(nil),       // 13: spanward.store.v1.Keyspace
+	(*Range)(nil),          // 14: spanward.store.v1.Range
+	(*Owner)(nil),          // 15: spanward.store.v1.Owner
+	(*Span)(nil),           // 16: spanward.store.v1.Span
+	(*Intent)(nil),         // 17: spanward.store.v1.Intent
+	(*Mark)(nil),           // 18: spanward.store.v1.Mark
+	(*Claim)(nil),          // 19: spanward.store.v1.Claim
+	(*Progress)(nil),       // 20: spanward.store.v1.Progress
+	(*History)(nil),        // 21: spanward.store.v1.History
+	(*Cause)(nil),          // 22: spanward.store.v1.Cause
+	nil,                    // 23: spanward.store.v1.Config.SettingsEntry
+	nil,                    // 24: spanward.store.v1.Node.LabelsEntry
+	nil,                    // 25: spanward.store.v1.Keyspace.SettingsEntry
+	(*Progress_Entry)(nil), // 26: spanward.store.v1.Progress.Entry
 }
 var file_api_store_v1_records_proto_depIdxs = []int32{
-	22, // 0: spanward.store.v1.Node.labels:type_name -> spanward.store.v1.Node.LabelsEntry
-	4,  // 1: spanward.store.v1.Node.ended:type_name -> spanward.store.v1.Node.Ended
-	11, // 2: spanward.store.v1.NodeConfig.requests:type_name -> spanward.store.v1.Request
-	23, // 3: spanward.store.v1.Keyspace.settings:type_name -> spanward.store.v1.Keyspace.SettingsEntry
-	5,  // 4: spanward.store.v1.Keyspace.state:type_name -> spanward.store.v1.Keyspace.State
-	11, // 5: spanward.store.v1.Keyspace.requests:type_name -> spanward.store.v1.Request
-	16, // 6: spanward.store.v1.Keyspace.pending:type_name -> spanward.store.v1.Intent
-	13, // 7: spanward.store.v1.Span.range:type_name -> spanward.store.v1.Range
-	14, // 8: spanward.store.v1.Span.owner:type_name -> spanward.store.v1.Owner
-	16, // 9: spanward.store.v1.Span.intent:type_name -> spanward.store.v1.Intent
-	0,  // 10: spanward.store.v1.Intent.kind:type_name -> spanward.store.v1.Kind
-	1,  // 11: spanward.store.v1.Intent.by:type_name -> spanward.store.v1.By
-	17, // 12: spanward.store.v1.Intent.marks:type_name -> spanward.store.v1.Mark
-	2,  // 13: spanward.store.v1.Mark.stage:type_name -> spanward.store.v1.Stage
-	0,  // 14: spanward.store.v1.Claim.kind:type_name -> spanward.store.v1.Kind
-	2,  // 15: spanward.store.v1.Claim.stage:type_name -> spanward.store.v1.Stage
-	1,  // 16: spanward.store.v1.Claim.by:type_name -> spanward.store.v1.By
-	24, // 17: spanward.store.v1.Progress.entries:type_name -> spanward.store.v1.Progress.Entry
-	16, // 18: spanward.store.v1.History.intent:type_name -> spanward.store.v1.Intent
-	3,  // 19: spanward.store.v1.History.outcome:type_name -> spanward.store.v1.Outcome
-	13, // 20: spanward.store.v1.History.ranges:type_name -> spanward.store.v1.Range
-	21, // 21: spanward.store.v1.History.cause:type_name -> spanward.store.v1.Cause
-	1,  // 22: spanward.store.v1.Cause.by:type_name -> spanward.store.v1.By
-	23, // [23:23] is the sub-list for method output_type
-	23, // [23:23] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	23, // 0: spanward.store.v1.Config.settings:type_name -> spanward.store.v1.Config.SettingsEntry
+	12, // 1: spanward.store.v1.Config.requests:type_name -> spanward.store.v1.Request
+	24, // 2: spanward.store.v1.Node.labels:type_name -> spanward.store.v1.Node.LabelsEntry
+	4,  // 3: spanward.store.v1.Node.ended:type_name -> spanward.store.v1.Node.Ended
+	12, // 4: spanward.store.v1.NodeConfig.requests:type_name -> spanward.store.v1.Request
+	25, // 5: spanward.store.v1.Keyspace.settings:type_name -> spanward.store.v1.Keyspace.SettingsEntry
+	5,  // 6: spanward.store.v1.Keyspace.state:type_name -> spanward.store.v1.Keyspace.State
+	12, // 7: spanward.store.v1.Keyspace.requests:type_name -> spanward.store.v1.Request
+	17, // 8: spanward.store.v1.Keyspace.pending:type_name -> spanward.store.v1.Intent
+	14, // 9: spanward.store.v1.Span.range:type_name -> spanward.store.v1.Range
+	15, // 10: spanward.store.v1.Span.owner:type_name -> spanward.store.v1.Owner
+	17, // 11: spanward.store.v1.Span.intent:type_name -> spanward.store.v1.Intent
+	0,  // 12: spanward.store.v1.Intent.kind:type_name -> spanward.store.v1.Kind
+	1,  // 13: spanward.store.v1.Intent.by:type_name -> spanward.store.v1.By
+	18, // 14: spanward.store.v1.Intent.marks:type_name -> spanward.store.v1.Mark
+	2,  // 15: spanward.store.v1.Mark.stage:type_name -> spanward.store.v1.Stage
+	0,  // 16: spanward.store.v1.Claim.kind:type_name -> spanward.store.v1.Kind
+	2,  // 17: spanward.store.v1.Claim.stage:type_name -> spanward.store.v1.Stage
+	1,  // 18: spanward.store.v1.Claim.by:type_name -> spanward.store.v1.By
+	26, // 19: spanward.store.v1.Progress.entries:type_name -> spanward.store.v1.Progress.Entry
+	17, // 20: spanward.store.v1.History.intent:type_name -> spanward.store.v1.Intent
+	3,  // 21: spanward.store.v1.History.outcome:type_name -> spanward.store.v1.Outcome
+	14, // 22: spanward.store.v1.History.ranges:type_name -> spanward.store.v1.Range
+	22, // 23: spanward.store.v1.History.cause:type_name -> spanward.store.v1.Cause
+	1,  // 24: spanward.store.v1.Cause.by:type_name -> spanward.store.v1.By
+	25, // [25:25] is the sub-list for method output_type
+	25, // [25:25] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_api_store_v1_records_proto_init() }
@@ -2041,14 +2104,14 @@ func file_api_store_v1_records_proto_init() {
 	if File_api_store_v1_records_proto != nil {
 		return
 	}
-	file_api_store_v1_records_proto_msgTypes[9].OneofWrappers = []any{}
+	file_api_store_v1_records_proto_msgTypes[10].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_store_v1_records_proto_rawDesc), len(file_api_store_v1_records_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   19,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,87 @@
+package settings
+
+import (
+	"cmp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spanward/spanward/internal/fault"
+)
+
+// quantity is what a setting measures, and where its value is kept. Values are written and read as text.
+type quantity struct {
+	// Unit is "duration", "count" or "share"; Default, Least and Most are as a user would write them.
+	Unit, Default, Least, Most string
+
+	// set puts a value, or says what is wrong with it; nothing is changed then.
+	set func(v *Values, text string) error
+	// copyTo takes the value over from another layer, if that has one.
+	copyTo func(to, from *Values) bool
+	text   func(v *Values) string
+}
+
+func (q quantity) reset(v *Values) { _ = q.set(v, q.Default) } // a test sets every default
+
+// unit is how values of one kind are read and written.
+type unit[T cmp.Ordered] struct {
+	name    string
+	example string
+	parse   func(string) (T, error)
+	text    func(T) string
+}
+
+var (
+	durations = unit[time.Duration]{"duration", "90s or 5m", time.ParseDuration, durationText}
+	counts    = unit[int]{"count", "100", strconv.Atoi, strconv.Itoa}
+	shares    = unit[float64]{"share", "0.5", func(s string) (float64, error) { return strconv.ParseFloat(s, 64) }, shareText}
+)
+
+func duration(at func(*Values) *time.Duration, standard, least, most time.Duration) quantity {
+	return bounded(durations, at, standard, least, most)
+}
+
+func count(at func(*Values) *int, standard, least, most int) quantity {
+	return bounded(counts, at, standard, least, most)
+}
+
+func share(at func(*Values) *float64, standard, least, most float64) quantity {
+	return bounded(shares, at, standard, least, most)
+}
+
+func bounded[T cmp.Ordered](u unit[T], at func(*Values) *T, standard, least, most T) quantity {
+	q := quantity{Unit: u.name, Default: u.text(standard), Least: u.text(least), Most: u.text(most)}
+	q.set = func(v *Values, text string) error {
+		x, err := u.parse(text)
+		if err != nil || !(x >= least && x <= most) { // written so that NaN is refused
+			return fault.New(fault.InvalidArgument, "is not a %s from %s to %s", u.name, q.Least, q.Most).
+				Fix("write for example %s; the default is %s", u.example, q.Default)
+		}
+		*at(v) = x
+		return nil
+	}
+	q.copyTo = func(to, from *Values) bool {
+		var none T
+		if *at(from) == none {
+			return false
+		}
+		*at(to) = *at(from)
+		return true
+	}
+	q.text = func(v *Values) string { return u.text(*at(v)) }
+	return q
+}
+
+// durationText leaves out what is zero: 1m instead of 1m0s.
+func durationText(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+func shareText(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }

@@ -1,0 +1,145 @@
+package settings
+
+import "time"
+
+// Values are what the control plane works with. Of a layer that need not have all of them the zero value is none.
+type Values struct {
+	OpenTimeout, CloseTimeout time.Duration
+	Settle                    time.Duration
+
+	MassLossShare  float64
+	MassLossLeast  int
+	MassLossWindow time.Duration
+	MassLossHold   time.Duration
+
+	AskRetry, AskRetryMax   time.Duration
+	OpenRetry, OpenRetryMax time.Duration
+
+	InFlight, DrainInFlight int
+	ProgressInterval        time.Duration
+
+	HistoryAge   time.Duration
+	HistoryCount int
+}
+
+const (
+	day = 24 * time.Hour
+	// LongestWindow and LongestHold are what somebody has to remember who wants to tell that many nodes were lost at once.
+	LongestWindow = time.Minute
+	LongestHold   = 10 * time.Minute
+	// LongestTimeout bounds how patient somebody may want to be.
+	LongestTimeout = day
+	// ShortestHistoryAge leaves everybody time to repeat a request whose outcome he does not know.
+	ShortestHistoryAge = 5 * time.Minute
+)
+
+// Setting is a row of the table.
+type Setting struct {
+	Name string
+	// Keyspace: a keyspace may have its own value.
+	Keyspace bool
+	// Flag of `spanward maintainer` that gives the value where nothing is stored, "" for none.
+	Flag string
+	// Help is one line.
+	Help string
+
+	quantity
+}
+
+var table = []Setting{
+	{
+		Name: "open-timeout", Keyspace: true, Flag: "open-timeout", quantity: duration(func(v *Values) *time.Duration { return &v.OpenTimeout }, time.Minute, time.Millisecond, LongestTimeout),
+		Help: "how long the opening of one span may take, unless an initial copy gets further, before it is tried elsewhere",
+	},
+	{
+		Name: "close-timeout", Keyspace: true, Flag: "close-timeout", quantity: duration(func(v *Values) *time.Duration { return &v.CloseTimeout }, time.Minute, time.Millisecond, LongestTimeout),
+		Help: "how long the closing of one span may take before it is shown as stuck",
+	},
+	{
+		Name: "settle", quantity: duration(func(v *Values) *time.Duration { return &v.Settle }, 500*time.Millisecond, time.Millisecond, time.Minute),
+		Help: "how long a new leader waits for registered nodes to connect before it places spans freely",
+	},
+	{
+		Name: "mass-loss.share", quantity: share(func(v *Values) *float64 { return &v.MassLossShare }, 0.5, 0.01, 1),
+		Help: "failover is held when more than this share of all nodes is lost at once; 1 never holds it",
+	},
+	{
+		Name: "mass-loss.least", quantity: count(func(v *Values) *int { return &v.MassLossLeast }, 3, 1, 100_000),
+		Help: "and at least so many nodes",
+	},
+	{
+		Name: "mass-loss.window", quantity: duration(func(v *Values) *time.Duration { return &v.MassLossWindow }, 2*time.Second, 100*time.Millisecond, LongestWindow),
+		Help: "the time within which nodes must be lost to count as lost at once",
+	},
+	{
+		Name: "mass-loss.hold", quantity: duration(func(v *Values) *time.Duration { return &v.MassLossHold }, 10*time.Second, 100*time.Millisecond, LongestHold),
+		Help: "how long failover is held at most for such nodes to come back",
+	},
+	{
+		Name: "ask-retry", quantity: duration(func(v *Values) *time.Duration { return &v.AskRetry }, 2*time.Second, 10*time.Millisecond, time.Hour),
+		Help: "how long the leader waits for a node to answer before it asks again; it doubles each time",
+	},
+	{
+		Name: "ask-retry.max", quantity: duration(func(v *Values) *time.Duration { return &v.AskRetryMax }, 30*time.Second, 10*time.Millisecond, time.Hour),
+		Help: "the longest such wait",
+	},
+	{
+		Name: "open-retry", quantity: duration(func(v *Values) *time.Duration { return &v.OpenRetry }, time.Second, 10*time.Millisecond, time.Hour),
+		Help: "how long the leader waits after an opening that failed; it doubles each time",
+	},
+	{
+		Name: "open-retry.max", quantity: duration(func(v *Values) *time.Duration { return &v.OpenRetryMax }, time.Minute, 10*time.Millisecond, time.Hour),
+		Help: "the longest such wait",
+	},
+	{
+		Name: "in-flight", quantity: count(func(v *Values) *int { return &v.InFlight }, 512, 1, 100_000),
+		Help: "the most asks that one node has not answered yet",
+	},
+	{
+		Name: "drain.in-flight", quantity: count(func(v *Values) *int { return &v.DrainInFlight }, 64, 1, 100_000),
+		Help: "the most spans that the drain of one node moves at a time",
+	},
+	{
+		Name: "progress-interval", quantity: duration(func(v *Values) *time.Duration { return &v.ProgressInterval }, 10*time.Second, 100*time.Millisecond, time.Hour),
+		Help: "how often checkpoints are stored; a span whose node dies goes back by up to this much",
+	},
+	{
+		Name: "history-age", Flag: "history-age", quantity: duration(func(v *Values) *time.Duration { return &v.HistoryAge }, 7*day, ShortestHistoryAge, 100*365*day),
+		Help: "how long finished operators, and request ids, are remembered",
+	},
+	{
+		Name: "history-count", Flag: "history-count", quantity: count(func(v *Values) *int { return &v.HistoryCount }, 10_000, 1, 1_000_000),
+		Help: "how many finished operators are remembered in each keyspace",
+	},
+}
+
+// pairs are settings of which the first must not exceed the second.
+var pairs = []struct {
+	first, second string
+	wrong         func(Values) bool
+}{
+	{"ask-retry", "ask-retry.max", func(v Values) bool { return v.AskRetry > v.AskRetryMax }},
+	{"open-retry", "open-retry.max", func(v Values) bool { return v.OpenRetry > v.OpenRetryMax }},
+}
+
+// All are the settings, in the order of the table.
+func All() []Setting { return table }
+
+// Find gives a setting by its name.
+func Find(name string) (Setting, bool) {
+	for _, s := range table {
+		if s.Name == name {
+			return s, true
+		}
+	}
+	return Setting{}, false
+}
+
+// Defaults are the values of a cluster that nobody has configured.
+func Defaults() Values {
+	var v Values
+	for _, s := range table {
+		s.reset(&v)
+	}
+	return v
+}
