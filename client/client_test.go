@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -164,6 +165,21 @@ func TestDefiniteAnswersAreNotRepeated(t *testing.T) {
 			t.Errorf("got %v after %d requests", err, len(m.seen))
 		}
 	})
+}
+
+// What no maintainer would take in is refused before it is sent, with a way out.
+func TestRequestsThatAreTooLargeAreRefused(t *testing.T) {
+	c := newCluster(t)
+	m := &maintainer{move: []func(context.Context) error{answer}}
+	c.add("m1", m)
+	_, err := c.client(client.Config{}).Control().MoveSpan(t.Context(), &controlv1.MoveSpanRequest{Span: strings.Repeat("x", 64<<20)})
+	f, ok := fault.As(err)
+	if !ok || f.Reason != fault.InvalidArgument || !strings.Contains(f.Message, "65 MiB") || !strings.Contains(f.Message, "64 MiB") || f.Remedy == "" {
+		t.Errorf("%v", err)
+	}
+	if len(m.seen) > 0 {
+		t.Error("it was sent")
+	}
 }
 
 func TestGivingUp(t *testing.T) {

@@ -3,6 +3,7 @@ package maintainer
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	controlv1 "github.com/spanward/spanward/api/control/v1"
@@ -132,8 +133,8 @@ func (c *control) cancelPause(ks *view.Keyspace, who asker) plan {
 func isOver(h *view.History) error {
 	f := fault.New(fault.Refused, "is over: it is %s", record.OutcomeName(h.Outcome)).On("operator", h.Intent.Operator).
 		Fix("nothing is left to be cancelled; see `spanward operator show %s`", h.Intent.Operator)
-	if h.Error != "" {
-		f.Message += " (" + h.Error + ")"
+	if why := strings.TrimPrefix(h.Error, record.OutcomeName(h.Outcome)+": "); why != "" {
+		f.Message += " (" + why + ")"
 	}
 	return f
 }

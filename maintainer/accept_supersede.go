@@ -70,7 +70,7 @@ func peersOf(sp *view.Span, members []*view.Span) []*view.Span {
 func busyWith(sp *view.Span) error {
 	i := sp.Intent
 	busy := fault.New(fault.SpanBusy, "is held by operator %s, a %s%s", i.Operator, record.KindName(i.Kind), target(i.To)).
-		On("span", string(sp.ID)).Fix("wait until that is over; see `spanward operator show %s`", i.Operator)
+		On("span", string(sp.ID)).Fix("wait until that is over, or `spanward operator cancel %s`; see `spanward operator show %s`", i.Operator, i.Operator)
 	if i.Kind == record.KindRemove {
 		busy.Message = fmt.Sprintf("is already being removed by operator %s", i.Operator)
 		return busy.Fix("see `spanward operator show %s`", i.Operator)

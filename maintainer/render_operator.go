@@ -103,6 +103,9 @@ func renderFinished(h *view.History) *controlv1.Operator {
 	out.Stage, out.Outcome = record.StageName(record.StageFinished), record.OutcomeName(h.Outcome)
 	out.FinishedAt, out.Error, out.Cause = wireTime(h.FinishedAt), h.Error, renderCause(h.Cause)
 	out.Steps = stepsOf(&h.Intent, nil, nil)
+	if h.Outcome != record.OutcomeDone {
+		out.Results = nil // what it would have made is not there
+	}
 	return out
 }
 

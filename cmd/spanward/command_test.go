@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/datadriven"
 	"github.com/spf13/cobra"
@@ -134,5 +135,31 @@ func TestRequestIDIsRandomAndToldWhenItIsNeeded(t *testing.T) {
 	_, id, ok := strings.Cut(term.stderr.String(), "repeat with --request-id ")
 	if !ok || len(id) < 16 {
 		t.Errorf("a request id that was made up is not told: %s", term.stderr.String())
+	}
+}
+
+// A creation that takes longer than a call is patient goes on as long as it gets on, and says how far it is; one that does
+// not get on ends, and says how to go on.
+func TestALongCreationGoesOn(t *testing.T) {
+	for name, c := range map[string]struct {
+		made  []int64
+		code  int
+		tells string
+	}{
+		"it gets on":   {[]int64{2, 3, 5, 6}, 0, "new creating, spans 5 of 9 made"},
+		"it is halted": {[]int64{2, 3, 3, 3, 3, 3, 3, 3, 3}, 4, "repeat with --request-id r1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &fake{made: c.made}
+			term := newTerminal(t, f, "", nil)
+			term.patience = 1100 * time.Millisecond
+			code := term.app.run(t.Context(), strings.Fields("keyspace create new --workload gate --request-id r1"))
+			if told := term.stderr.String(); code != c.code || !strings.Contains(told, c.tells) {
+				t.Errorf("exit %d, want %d; on stderr, without %q:\n%s", code, c.code, c.tells, told)
+			}
+			if asked := len(f.asked); asked != 1-c.code/4 {
+				t.Errorf("%d answers", asked)
+			}
+		})
 	}
 }

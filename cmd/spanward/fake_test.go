@@ -41,6 +41,9 @@ type fake struct {
 	end string
 	// empty is a cluster without anything in it.
 	empty bool
+	// made is how many spans of a creation are found by one look after the other; as long as some are left, whoever
+	// creates gets no answer.
+	made []int64
 }
 
 var epoch = time.Date(2026, 11, 23, 12, 0, 0, 500, time.UTC)
@@ -164,6 +167,11 @@ func (f *fake) ListKeyspaces(_ context.Context, req *controlv1.ListKeyspacesRequ
 		return &controlv1.ListKeyspacesResponse{}, err
 	}
 	k := orders()
+	if made, creating := f.creation(); creating {
+		return &controlv1.ListKeyspacesResponse{Keyspaces: []*controlv1.Keyspace{{
+			Name: req.GetName(), State: "creating", ExpectedSpans: new(int64(9)), Spans: map[string]int64{"total": made},
+		}}}, nil
+	}
 	if req.GetName() == "" {
 		return &controlv1.ListKeyspacesResponse{Keyspaces: []*controlv1.Keyspace{k, {Name: "bin", Workload: "gate", State: "paused"}}}, nil
 	}
@@ -197,7 +205,25 @@ func (f *fake) advance(k *controlv1.Keyspace, n int) error {
 	return nil
 }
 
-func (f *fake) CreateKeyspace(_ context.Context, req *controlv1.CreateKeyspaceRequest) (*controlv1.CreateKeyspaceResponse, error) {
+// creation is how many spans are made, and whether somebody still creates.
+func (f *fake) creation() (made int64, creating bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.made) == 0 {
+		return 0, false
+	}
+	made, f.made = f.made[0], f.made[1:]
+	return made, true
+}
+
+func (f *fake) CreateKeyspace(ctx context.Context, req *controlv1.CreateKeyspaceRequest) (*controlv1.CreateKeyspaceResponse, error) {
+	f.mu.Lock()
+	hangs := len(f.made) > 0
+	f.mu.Unlock()
+	if hangs {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	if err := f.change(req, "keyspace", req.GetName()); err != nil {
 		return nil, err
 	}
@@ -327,11 +353,13 @@ func (f *fake) Lookup(_ context.Context, req *controlv1.LookupRequest) (*control
 type terminal struct {
 	app            *app
 	stdout, stderr bytes.Buffer
+	// patience is that of a call.
+	patience time.Duration
 }
 
 func newTerminal(t *testing.T, f *fake, stdin string, env map[string]string) *terminal {
 	t.Helper()
-	term := &terminal{}
+	term := &terminal{patience: time.Second}
 	term.app = newApp(strings.NewReader(stdin), &term.stdout, &term.stderr, func(name string) (string, bool) {
 		v, ok := env[name]
 		return v, ok
@@ -349,7 +377,7 @@ func newTerminal(t *testing.T, f *fake, stdin string, env map[string]string) *te
 		}
 		c, err := client.New(client.Config{
 			Cluster: a.cluster.name, Find: func(context.Context) ([]string, error) { return []string{"fake"}, nil },
-			Patience:    time.Second,
+			Patience:    term.patience,
 			DialOptions: []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) })},
 		})
 		return &cluster{Client: c, layout: layout}, err

@@ -126,8 +126,11 @@ func (p Printer) OperatorLine(o Operator) error {
 // OperatorText says in one line how an operator stands.
 func OperatorText(o Operator) string {
 	words := []string{string(o.ID), o.Type, o.Keyspace, strings.Join(o.Spans, ",")}
-	if o.From != "" || o.To != "" {
-		words = append(words, string(cmp.Or(o.From, "-")+"→"+cmp.Or(o.To, "-")))
+	switch {
+	case o.To != "":
+		words = append(words, string(cmp.Or(o.From, "-")+"→"+o.To))
+	case o.From != "":
+		words = append(words, "at", string(o.From))
 	}
 	words = append(words, cmp.Or(o.Outcome, o.Stage), took(o.Created, o.FinishedAt), string(o.Error))
 	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), " ")

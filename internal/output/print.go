@@ -20,7 +20,7 @@ var spanColumns = []column[Span]{
 	{head: "CHECKPOINT", cell: func(s Span) string { return number(s.Checkpoint) }},
 	{head: "LAG", cell: func(s Span) string { return lag(s.LagMS) }},
 	{head: "COPY", cell: func(s Span) string { return progress(s.Copied, s.CopyTotal) }},
-	{head: "LOAD", wide: true, cell: func(s Span) string { return number(s.Load) }},
+	{head: "LOAD", wide: true, cell: func(s Span) string { return load(s.Load) }},
 	{head: "OPERATOR", cell: func(s Span) string { return string(s.Operator) }},
 	{head: "SESSION", wide: true, cell: func(s Span) string { return number(s.Session) }},
 	{head: "TOKEN", wide: true, cell: func(s Span) string { return number(s.Token) }},
@@ -112,11 +112,19 @@ var lookupColumns = []column[Lookup]{
 // Lookup prints whose a key is.
 func (p Printer) Lookup(l Lookup) error { return object(p, l, lookupColumns) }
 
-func number[T int64 | uint64 | float64](n *T) string {
+func number[T int64 | uint64](n *T) string {
 	if n == nil {
 		return ""
 	}
 	return fmt.Sprint(*n)
+}
+
+// load has no unit, and more digits than a person needs.
+func load(l *float64) string {
+	if l == nil {
+		return ""
+	}
+	return strconv.FormatFloat(*l, 'g', 4, 64)
 }
 
 // lag is a number of milliseconds that is read by people.
