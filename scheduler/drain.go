@@ -12,6 +12,9 @@ import (
 type Evictee struct {
 	Ref      operator.Ref
 	Workload string
+	// Rules and Pin are as those of a Want.
+	Rules *Rules
+	Pin   string
 	// From is the node that it runs on.
 	From string
 	// Avoid are nodes that failed to run the span, the last one last: they get it only if no other can take it.
@@ -65,12 +68,18 @@ func DrainReason(node string) string { return "node " + node + " is drained" }
 
 // elsewhere picks a node for a span, and never the one that it is to leave.
 func (p *placer) elsewhere(s Evictee) (*slot, Unplaced) {
-	if from := p.byName[s.From]; from != nil && from.Eligible {
-		from.Eligible, from.Why = false, "drained"
-		clear(p.heaps) // it may be in one
-		for _, n := range p.nodes {
-			clear(n.index)
-		}
+	w := Want{Ref: s.Ref, Workload: s.Workload, Rules: s.Rules, Pin: s.Pin, Avoid: s.Avoid}
+	from := p.byName[s.From]
+	if from == nil {
+		return p.pick(w)
 	}
-	return p.pick(Want{Ref: s.Ref, Workload: s.Workload, Avoid: s.Avoid})
+	if from.Eligible {
+		from.Eligible, from.Why = false, "drained"
+	}
+	p.count(w, from, -1)
+	n, why := p.pick(w)
+	if n == nil {
+		p.count(w, from, 1)
+	}
+	return n, why
 }

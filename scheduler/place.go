@@ -1,8 +1,6 @@
 package scheduler
 
 import (
-	"cmp"
-	"container/heap"
 	"fmt"
 	"slices"
 
@@ -13,7 +11,11 @@ import (
 type Want struct {
 	Ref      operator.Ref
 	Workload string
-	// Only is the one node that may take the span, "" for any.
+	// Rules of its keyspace, nil for none.
+	Rules *Rules
+	// Pin is the one node that may take the span by a rule of its keyspace, "" for any.
+	Pin string
+	// Only is the one node that may take the span by somebody's decision, which stands above Rules and Pin; "" for any.
 	Only string
 	// Prefer is the node that takes the span if it is eligible: where it ran last before everything vanished.
 	Prefer string
@@ -27,11 +29,14 @@ type Node struct {
 	Name      string
 	Session   int64
 	Workloads []string
+	Labels    map[string]string
 	// Eligible: new spans may be opened there. If not, Why says what stands against it.
 	Eligible bool
 	Why      string
 	// Spans that the node owns, acts on or was asked to open.
 	Spans int
+	// Of is how many of them are of a keyspace, by its name. It need not be there for keyspaces that are not spread.
+	Of map[string]int
 	// Capacity is the most spans it takes; 0 is no limit.
 	Capacity int
 	// Weight scales its share; 0 means 1.
@@ -53,10 +58,17 @@ type Unplaced struct {
 	Why string
 	// Budget: nodes are only busy; it will fit in a moment.
 	Budget bool
+	// Ruled: without the rules of its keyspace a node would take it.
+	Ruled bool
 }
 
-// Place assigns each span to the least loaded node that may take it: spans per weight, ties by name. Wants are
-// served in order. The cost is that of a heap operation a span, however many nodes there are.
+// Place assigns each span to the least loaded node that may take it: spans per weight, ties by name. Which nodes may, and
+// which of these go first, is narrowed by the rules of the keyspace: what is required, then nodes where it has not failed,
+// then what is preferred, then the spread. A preferred node, or one of the value whose turn it is, is waited for if it is
+// only busy. Wants are served in order.
+//
+// The cost is that of a heap operation a span, however many nodes there are; of a keyspace that is spread, a step for each
+// value of the label in addition. Keyspaces whose rules are alike share their heaps.
 func Place(wants []Want, nodes []Node) ([]Assignment, []Unplaced) {
 	p := newPlacer(nodes)
 	var placed []Assignment
@@ -72,125 +84,71 @@ func Place(wants []Want, nodes []Node) ([]Assignment, []Unplaced) {
 	return placed, left
 }
 
-type placer struct {
-	byName map[string]*slot
-	// heaps of eligible nodes, made when a workload is first wanted.
-	heaps map[string]*slots
-	nodes []*slot
-}
-
-// slot is a node while a plan is made.
-type slot struct {
-	Node
-	index map[string]int // position in each heap, by workload
-}
-
-func newPlacer(nodes []Node) *placer {
-	p := &placer{byName: map[string]*slot{}, heaps: map[string]*slots{}}
-	for _, n := range nodes {
-		if n.Weight <= 0 {
-			n.Weight = 1
-		}
-		s := &slot{Node: n, index: map[string]int{}}
-		p.nodes = append(p.nodes, s)
-		p.byName[n.Name] = s
-	}
-	slices.SortFunc(p.nodes, func(a, b *slot) int { return cmp.Compare(a.Name, b.Name) })
-	return p
-}
-
 func (p *placer) pick(w Want) (*slot, Unplaced) {
-	if w.Only != "" {
-		return p.pickOnly(w)
+	switch {
+	case w.Only != "":
+		return p.pickOnly(Want{Ref: w.Ref, Workload: w.Workload}, w.Only)
+	case w.Pin != "":
+		s, u := p.pickOnly(w, w.Pin)
+		return s, p.pinned(w, u)
 	}
-	if s := p.byName[w.Prefer]; s != nil && s.refuses(w.Workload) == "" && s.Budget > 0 {
-		return p.take(s), Unplaced{}
+	if s := p.byName[w.Prefer]; s != nil && s.refuses(w) == "" && s.Budget > 0 {
+		return p.take(s, w), Unplaced{}
 	}
-	h := p.heap(w.Workload)
-	var avoided []*slot
-	for top := h.top(); top != nil && slices.Contains(w.Avoid, top.Name); top = h.top() {
-		avoided = append(avoided, heap.Pop(h).(*slot))
-	}
-	best := h.top()
-	for _, s := range avoided {
-		heap.Push(h, s)
-	}
-	if best == nil && len(avoided) > 0 {
-		best = slices.MinFunc(avoided, func(a, b *slot) int {
-			return cmp.Compare(slices.Index(w.Avoid, a.Name), slices.Index(w.Avoid, b.Name))
-		})
+	best := p.class(w).best(p.spreadOf(w), w.Avoid)
+	if best == nil || best.Budget <= 0 {
+		best = p.avoided(w)
 	}
 	if best == nil {
 		return nil, p.nobody(w)
 	}
-	return p.take(best), Unplaced{}
+	return p.take(best, w), Unplaced{}
 }
 
-func (p *placer) pickOnly(w Want) (*slot, Unplaced) {
-	s := p.byName[w.Only]
+// avoided is the first of the nodes to avoid that could take the span.
+func (p *placer) avoided(w Want) *slot {
+	for _, name := range w.Avoid {
+		if s := p.byName[name]; s != nil && s.Budget > 0 && s.refuses(w) == "" {
+			return s
+		}
+	}
+	return nil
+}
+
+func (p *placer) pickOnly(w Want, only string) (*slot, Unplaced) {
+	s := p.byName[only]
 	switch {
 	case s == nil:
-		return nil, Unplaced{Ref: w.Ref, Why: fmt.Sprintf("%s is gone", w.Only)}
-	case s.refuses(w.Workload) != "":
-		return nil, Unplaced{Ref: w.Ref, Why: s.refuses(w.Workload)}
+		return nil, Unplaced{Ref: w.Ref, Why: fmt.Sprintf("%s is gone", only)}
+	case s.refuses(w) != "":
+		return nil, Unplaced{Ref: w.Ref, Why: s.refuses(w)}
 	case s.Budget <= 0:
 		return nil, Unplaced{Ref: w.Ref, Why: s.Name + " has as many openings in flight as it may", Budget: true}
 	}
-	return p.take(s), Unplaced{}
+	return p.take(s, w), Unplaced{}
 }
 
-// take counts the span on the node and puts the node back in order wherever it waits.
-func (p *placer) take(s *slot) *slot {
+// take counts the span on the node.
+func (p *placer) take(s *slot, w Want) *slot {
 	s.Spans++
 	s.Budget--
-	for workload, i := range s.index {
-		if i < 0 {
-			continue
-		}
-		h := p.heaps[workload]
-		if s.Budget <= 0 || s.full() {
-			heap.Remove(h, i)
-		} else {
-			heap.Fix(h, i)
-		}
-	}
+	p.count(w, s, 1)
 	return s
 }
 
-// nobody explains why no node can take a span.
-func (p *placer) nobody(w Want) Unplaced {
-	u := Unplaced{Ref: w.Ref, Why: "no node is registered"}
-	for _, s := range p.nodes {
-		why := s.refuses(w.Workload)
-		if why == "" {
-			return Unplaced{Ref: w.Ref, Why: "every eligible node has as many openings in flight as it may", Budget: true}
-		}
-		u.Why = why
+// refuses says why the node cannot take one more span, "" if it can.
+func (s *slot) refuses(w Want) string {
+	if why := s.unfit(w.Workload); why != "" {
+		return why
 	}
-	if len(p.nodes) > 1 {
-		u.Why = fmt.Sprintf("none of %d nodes can take it; %s", len(p.nodes), u.Why)
+	if t, lacks := w.Rules.Lacks(s.Node); lacks {
+		return fmt.Sprintf("%s does not have %s", s.Name, t)
 	}
-	return u
+	return ""
 }
 
-func (p *placer) heap(workload string) *slots {
-	if h, ok := p.heaps[workload]; ok {
-		return h
-	}
-	h := &slots{workload: workload}
-	for _, s := range p.nodes {
-		if s.refuses(workload) == "" && s.Budget > 0 {
-			s.index[workload] = len(h.items)
-			h.items = append(h.items, s)
-		}
-	}
-	heap.Init(h)
-	p.heaps[workload] = h
-	return h
-}
-
-// refuses says why the node cannot take one more span of the workload, "" if it can.
-func (s *slot) refuses(workload string) string {
+// unfit says why the node cannot take one more span of the workload, whatever the rules.
+func (s *slot) unfit(workload string) string {
 	switch {
 	case !s.Eligible:
 		return fmt.Sprintf("%s is %s", s.Name, s.Why)
@@ -205,45 +163,3 @@ func (s *slot) refuses(workload string) string {
 func (s *slot) full() bool { return s.Capacity > 0 && s.Spans >= s.Capacity }
 
 func (s *slot) load() float64 { return float64(s.Spans) / s.Weight }
-
-// slots is a heap of nodes that can take a workload, least loaded first.
-type slots struct {
-	workload string
-	items    []*slot
-}
-
-func (h *slots) top() *slot {
-	if len(h.items) == 0 {
-		return nil
-	}
-	return h.items[0]
-}
-
-func (h *slots) Len() int { return len(h.items) }
-
-func (h *slots) Less(i, j int) bool {
-	a, b := h.items[i], h.items[j]
-	if la, lb := a.load(), b.load(); la != lb {
-		return la < lb
-	}
-	return a.Name < b.Name
-}
-
-func (h *slots) Swap(i, j int) {
-	h.items[i], h.items[j] = h.items[j], h.items[i]
-	h.items[i].index[h.workload], h.items[j].index[h.workload] = i, j
-}
-
-func (h *slots) Push(x any) {
-	s := x.(*slot)
-	s.index[h.workload] = len(h.items)
-	h.items = append(h.items, s)
-}
-
-func (h *slots) Pop() any {
-	last := len(h.items) - 1
-	s := h.items[last]
-	h.items = h.items[:last]
-	s.index[h.workload] = -1
-	return s
-}
