@@ -54,6 +54,7 @@ func (l *loop) everything() {
 func (l *loop) noteNode(name string) {
 	l.noteReach(name)
 	l.noteEvicted(name)
+	l.noteDrain(name)
 	l.touch(name, l.state.Session(name))
 }
 

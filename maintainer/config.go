@@ -76,6 +76,9 @@ type Config struct {
 	ResignTimeout time.Duration
 	// InFlight bounds the asks that one node has not answered yet. Zero means 512.
 	InFlight int
+	// DrainInFlight bounds the moves that the drain of one node has in flight. Zero means 64. More empties it sooner, and
+	// leaves more spans without an owner at a time.
+	DrainInFlight int
 	// HistoryAge is how long a finished operator is remembered, and with it its request id. Zero means 7 days; at least 5
 	// minutes: a command that is repeated after that is carried out again.
 	HistoryAge time.Duration
@@ -99,6 +102,7 @@ const (
 	defaultRequestTimeout  = 2 * time.Second
 	defaultResignTimeout   = 3 * time.Second
 	defaultInFlight        = 512
+	defaultDrainInFlight   = 64
 	defaultHistoryAge      = 7 * 24 * time.Hour
 	defaultHistoryCount    = 10_000
 
@@ -132,6 +136,9 @@ func (c Config) withDefaults() Config {
 	fill(&c.HistoryAge, defaultHistoryAge)
 	if c.InFlight == 0 {
 		c.InFlight = defaultInFlight
+	}
+	if c.DrainInFlight == 0 {
+		c.DrainInFlight = defaultDrainInFlight
 	}
 	if c.HistoryCount == 0 {
 		c.HistoryCount = defaultHistoryCount
@@ -185,6 +192,7 @@ func (c Config) validate() error {
 		need(d.value > 0 && d.value <= d.longest, "%s %v: needs more than 0 and at most %v", d.name, d.value, d.longest)
 	}
 	need(c.InFlight > 0, "%d asks in flight: needs at least 1", c.InFlight)
+	need(c.DrainInFlight > 0, "%d moves of a drain in flight: needs at least 1", c.DrainInFlight)
 	need(c.HistoryAge >= minHistoryAge && c.HistoryAge <= maxHistoryAge, "history age %v: needs %v to %v", c.HistoryAge, minHistoryAge, maxHistoryAge)
 	need(c.HistoryCount > 0 && c.HistoryCount <= maxHistoryCount, "history count %d: needs 1 to %d", c.HistoryCount, maxHistoryCount)
 	return errors.Join(errs...)

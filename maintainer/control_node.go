@@ -35,7 +35,17 @@ func (c *control) evictNode(ctx context.Context, t *term, q *controlv1.EvictNode
 }
 
 func (c *control) planEvict(s *view.State, who asker, name string) (plan, error) {
-	n, err := nodeNamed(s, name)
+	return c.configure(s, who, name, "nothing is left to be ended; see `spanward node list`", func(n *view.Node, next *record.NodeConfig) error {
+		next.Evicted = n.Session
+		return nil
+	})
+}
+
+// configure plans a change of what administrators have decided about a node that is registered.
+func (c *control) configure(
+	s *view.State, who asker, name, gone string, change func(n *view.Node, next *record.NodeConfig) error,
+) (plan, error) {
+	n, err := nodeNamed(s, name, gone)
 	if err != nil {
 		return plan{}, err
 	}
@@ -46,19 +56,20 @@ func (c *control) planEvict(s *view.State, who asker, name string) (plan, error)
 	} else if q := quarantined(s, func(p keys.Parsed) bool { return p.Kind == keys.NodeConfig && p.Name == name }); q != nil {
 		return plan{}, unreadable("node", name, q)
 	}
-	next.Evicted = n.Session
+	if err := change(n, &next); err != nil {
+		return plan{}, err
+	}
 	next.Requests = c.keep.remembered(next.Requests, who.request("", time.Now()), keptNodeRequests)
-	return plan{parts: []txn.Part{operator.Evict(c.layout, name, mod, next)}}, nil
+	return plan{parts: []txn.Part{operator.Configure(c.layout, name, mod, n.Session, next)}}, nil
 }
 
-// nodeNamed finds a node that is registered.
-func nodeNamed(s *view.State, name string) (*view.Node, error) {
+// nodeNamed finds a node that is registered. gone is what to do if it is not any more.
+func nodeNamed(s *view.State, name, gone string) (*view.Node, error) {
 	if n := s.Node(name); n != nil {
 		return n, nil
 	}
 	if _, known := nodeFactsOf(s, name); known {
-		return nil, fault.New(fault.UnknownNode, "is gone: its session is over").On("node", name).
-			Fix("nothing is left to be ended; see `spanward node list`")
+		return nil, fault.New(fault.UnknownNode, "is gone: its session is over").On("node", name).Fix("%s", gone)
 	}
 	return nil, unknownNode("node", name)
 }

@@ -46,6 +46,11 @@ type nodeKnown struct {
 	mayActUntil time.Duration
 	// since is when it became connected or unreachable.
 	since time.Time
+	// idle: it is drained, and has said itself that it runs nothing. why is what its drain waits for, and nowhere, by
+	// keyspace, why spans of it can go to no other node. They are never changed in place.
+	idle    bool
+	why     string
+	nowhere map[string]string
 }
 
 // problem is one line under "problems" in status.

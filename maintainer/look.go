@@ -34,6 +34,7 @@ func (l *loop) look(r operator.Ref, now time.Time) {
 		w.retryAt, w.holdFor, w.failedOn = time.Time{}, operator.Identity{}, "" // it was closed because it was asked to be
 	}
 	waiting := l.goOn(recs, w, now)
+	l.noteLeaving(m, w, recs.Keyspace)
 	l.keepTime(m, w, len(recs.Members), now)
 	l.wait(r, w, waiting)
 	l.retire(r, w, m)
@@ -59,6 +60,7 @@ func (l *loop) observe(r operator.Ref, w *work, m operator.Member, now time.Time
 		l.dropAsk(r, w)
 	}
 	l.count(r, weighsOn(m, w))
+	l.drains.moves.set(r, headingOf(m.Intent, l.counted[r]))
 	if m.Claim != nil || m.Span.Owner.Token != w.missing {
 		w.missing = 0
 	}

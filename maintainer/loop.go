@@ -77,6 +77,8 @@ type loop struct {
 	revoking map[string]*revoking
 	yielding map[string]time.Time
 
+	drains drains
+
 	writes  []write
 	writers int
 	running sync.WaitGroup
@@ -93,7 +95,7 @@ func newLoop(m *Maintainer, t *term) *loop {
 		deaf: map[int64]time.Time{}, evicting: map[string]*evicting{},
 		silent: map[string]time.Time{}, settled: time.Now().Add(m.cfg.Settle), hold: newHold(), progress: newProgress(),
 		ending: map[string]*ending{}, joint: map[operator.Ref]operator.Ref{}, revoking: map[string]*revoking{},
-		yielding: map[string]time.Time{},
+		yielding: map[string]time.Time{}, drains: newDrains(),
 	}
 }
 
@@ -155,6 +157,7 @@ func (l *loop) turn(ctx context.Context) {
 	}
 	l.settle(now)
 	l.place(now)
+	l.drain(now)
 	l.tryTheDeaf(now)
 	l.makeRoom()
 	l.evict(ctx, now)
@@ -227,6 +230,7 @@ func (l *loop) makeRoom() {
 // lookAtUnplaced is called when nodes have changed so that they may take more.
 func (l *loop) lookAtUnplaced() {
 	l.roomier = false
+	l.drains.unpark()
 	for r := range l.unplaced {
 		l.dirty.push(r)
 	}

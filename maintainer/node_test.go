@@ -45,6 +45,9 @@ type node struct {
 	// mayAct is what the node declares, mute keeps it from registering anew.
 	mayAct time.Duration
 	mute   bool
+	// capacity is in its record. tells makes it report each change of what runs, as a real one does.
+	capacity int64
+	tells    bool
 	stream sessionv1.Session_DispatchClient
 	cut    context.CancelFunc
 }
@@ -79,7 +82,7 @@ func (n *node) enter() {
 	}
 	n.lease = g.ID
 	value := record.EncodeNode(record.Node{
-		Name: n.name, Instance: "i-" + n.name, Workloads: []string{"gate"}, TTL: nodeTTL, Lease: int64(g.ID),
+		Name: n.name, Instance: "i-" + n.name, Workloads: []string{"gate"}, TTL: nodeTTL, Lease: int64(g.ID), Capacity: n.capacity,
 	})
 	r, err := c.Put(context.Background(), n.w.layout.Node(n.name), string(value), clientv3.WithLease(g.ID))
 	if err != nil {
@@ -329,8 +332,30 @@ func (n *node) carryOut(ctx context.Context, term int64, asks []*sessionv1.Ask) 
 		ends = append(ends, n.end(asks[i], spans[i], claims[i]))
 		out = append(out, n.result(asks[i], sessionv1.StageResult_RESULT_DONE))
 	}
-	n.run(ctx, outer[1:], ends)
+	n.tell(asks, n.run(ctx, outer[1:], ends))
 	return out
+}
+
+// tell reports what has been opened and closed.
+func (n *node) tell(asks []*sessionv1.Ask, ended []txn.Result) {
+	if !n.tells || len(ended) == 0 {
+		return
+	}
+	r := &sessionv1.Report{}
+	n.mu.Lock()
+	for _, res := range ended {
+		r.Revision = max(r.Revision, res.Revision)
+	}
+	for _, a := range asks {
+		ref := operator.Ref{Keyspace: a.GetKeyspace(), ID: span.ID(a.GetMembers()[0].GetSpan())}
+		state := sessionv1.SpanStatus_STATE_GONE
+		if _, runs := n.running[ref]; runs {
+			state = sessionv1.SpanStatus_STATE_RUNNING
+		}
+		r.Spans = append(r.Spans, status(ref, state, n.running[ref]))
+	}
+	n.mu.Unlock()
+	n.say(r)
 }
 
 // abort gives an opening up, if it is the one that is meant.

@@ -157,10 +157,11 @@ func (l *loop) nodes(named bool) []scheduler.Node {
 	var out []scheduler.Node
 	for _, n := range l.state.Nodes() {
 		cfg := l.state.NodeConfig(n.Name)
+		spans := len(l.on[n.Session]) + l.drains.moves.coming[n.Name] - l.drains.moves.leaving[n.Session]
 		why := l.ineligible(n.Session, cfg, named)
 		out = append(out, scheduler.Node{
 			Name: n.Name, Session: n.Session, Workloads: n.Workloads, Eligible: why == "", Why: why,
-			Spans: len(l.on[n.Session]), Capacity: capacity(n, named), Weight: cfg.Weight,
+			Spans: spans, Capacity: capacity(n, named), Weight: cfg.Weight,
 			Budget: l.m.cfg.InFlight - len(l.asked[n.Session]),
 		})
 	}
@@ -187,7 +188,7 @@ func (l *loop) ineligible(session int64, cfg record.NodeConfig, named bool) stri
 		return "does not answer"
 	case cfg.Cordoned:
 		return "cordoned"
-	case cfg.Draining:
+	case cfg.Drains(session):
 		return "draining"
 	}
 	return ""

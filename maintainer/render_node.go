@@ -82,15 +82,17 @@ func (f nodeFacts) state(k nodeKnown) string {
 		return nodeGone
 	case !k.connected:
 		return nodeUnreachable
-	case f.config.Draining && f.spans+f.acts == 0:
+	case f.drains() && f.spans+f.acts == 0 && k.idle:
 		return nodeDrained
-	case f.config.Draining:
+	case f.drains():
 		return nodeDraining
 	case f.config.Cordoned:
 		return nodeCordoned
 	}
 	return nodeReady
 }
+
+func (f nodeFacts) drains() bool { return f.config.Drains(f.node.Session) }
 
 // takes reports whether one more span of the workload may be opened on the node by itself.
 func (f nodeFacts) takes(workload string, k nodeKnown) bool {
@@ -111,7 +113,7 @@ func renderNode(f nodeFacts, k nodeKnown, elapsed time.Duration) *controlv1.Node
 		return out
 	}
 	out.Session, out.Address, out.Version = f.node.Session, f.node.Address, f.node.Version
-	out.Workloads, out.Labels, out.Capacity = f.node.Workloads, f.node.Labels, f.node.Capacity
+	out.Workloads, out.Labels, out.Capacity, out.Why = f.node.Workloads, f.node.Labels, f.node.Capacity, k.why
 	if k.mayActUntil != 0 {
 		left := max(0, k.mayActUntil-elapsed).Milliseconds()
 		out.MayActUntilMs = &left

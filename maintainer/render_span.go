@@ -55,13 +55,17 @@ type spanLook struct {
 	own bool
 	// muted: the owner is there, and does not answer the leader.
 	muted bool
+	// nowhere is why the span can not leave the node that is drained, "" if it is not, or can.
+	nowhere string
 }
 
 // look puts together what the records say and what was heard.
 func look(f spanFacts, k *known, _ time.Time) spanLook {
 	l := spanLook{spanFacts: f, heard: k.span(f.Ref)}
 	l.own = f.owned && l.heard.session == f.Owner.Session
-	l.muted = f.owned && !k.node(f.Owner.Session).connected
+	owner := k.node(f.Owner.Session)
+	l.muted = f.owned && !owner.connected
+	l.nowhere = owner.nowhere[f.Keyspace]
 	l.state = l.stateNow()
 	return l
 }
@@ -121,6 +125,8 @@ func (l spanLook) why() string {
 		return l.heard.waiting
 	case l.muted:
 		return l.Owner.Node + " does not answer the leader"
+	case l.owned && l.nowhere != "" && l.Intent == nil:
+		return l.Owner.Node + " is drained, and the span can go nowhere else: " + l.nowhere
 	case l.owned:
 		return ""
 	case !l.Owner.Nobody():

@@ -262,12 +262,17 @@ func TestNodeStates(t *testing.T) {
 	sc.node("ready", true)
 	sc.node("cordoned", true)
 	draining := sc.node("draining", true)
-	sc.node("drained", true)
+	drained := sc.node("drained", true)
+	asked := sc.node("asked", true)
 	sc.node("unreachable", false)
 	config := func(name string, c record.NodeConfig) { sc.put(sc.l.NodeConfig(name), record.EncodeNodeConfig(c)) }
 	config("cordoned", record.NodeConfig{Cordoned: true})
 	config("draining", record.NodeConfig{Draining: true})
 	config("drained", record.NodeConfig{Draining: true})
+	config("asked", record.NodeConfig{Draining: true})
+	sc.node("back", true)
+	config("back", record.NodeConfig{Draining: true, DrainSession: asked})
+	sc.k.updateNode(drained, func(n *nodeKnown) { n.idle = true })
 	config("left", record.NodeConfig{Weight: 2})
 	sc.span("a", record.Span{Range: span.Range{End: "b"}, Owner: record.Owner{Node: "draining", Session: draining, Token: 1}})
 	sc.span("b", record.Span{Range: span.Range{Start: "b", End: "c"}, Owner: record.Owner{Node: "lost", Session: 7, Token: 1}})
@@ -289,7 +294,7 @@ func TestNodeStates(t *testing.T) {
 		}
 	}
 	want := []string{
-		"cordoned cordoned 0", "drained drained 0", "draining draining 1", "left gone 0", "lost gone 2", "ready ready 0", "unreachable unreachable 0",
+		"asked draining 0", "back ready 0", "cordoned cordoned 0", "drained drained 0", "draining draining 1", "left gone 0", "lost gone 2", "ready ready 0", "unreachable unreachable 0",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q\nwant %q", got, want)

@@ -44,6 +44,7 @@ func (l *loop) report(st *stream, r *sessionv1.Report, now time.Duration) {
 	for _, s := range r.GetSpans() {
 		l.status(st, s, &c)
 	}
+	st.hears(c)
 	if c.full || len(c.gone) > 0 {
 		st.comparing = append(st.comparing, c)
 	}

@@ -56,6 +56,8 @@ func TestARequestIDIsOneChangeOfEveryCommand(t *testing.T) {
 		w.create(w.ask("m1"), "other")
 		n3 := w.node("n3")
 		n3.dead = true
+		w.node("n4")
+		w.node("n5")
 		w.owned("other", 1, 5*time.Second)
 		span := func(n int) string { return string(refs[n].ID) }
 		to := func(n int) string { return map[string]string{"n1": "n2", "n2": "n1"}[w.span(refs[n]).Owner.Node] }
@@ -106,7 +108,10 @@ func TestARequestIDIsOneChangeOfEveryCommand(t *testing.T) {
 			"CancelOperator": {
 				&controlv1.CancelOperatorRequest{Id: operatorIn(held).GetId()}, &controlv1.CancelOperatorRequest{Id: "1-1"},
 			},
-			"EvictNode": {&controlv1.EvictNodeRequest{Name: "n3"}, &controlv1.EvictNodeRequest{Name: "n2"}},
+			"EvictNode":    {&controlv1.EvictNodeRequest{Name: "n3"}, &controlv1.EvictNodeRequest{Name: "n2"}},
+			"CordonNode":   {&controlv1.CordonNodeRequest{Name: "n4"}, &controlv1.CordonNodeRequest{Name: "n1"}},
+			"UncordonNode": {&controlv1.UncordonNodeRequest{Name: "n4"}, &controlv1.UncordonNodeRequest{Name: "n1"}},
+			"DrainNode":    {&controlv1.DrainNodeRequest{Name: "n5"}, &controlv1.DrainNodeRequest{Name: "n5", ThisSession: true}},
 		}
 		methods := controlv1.File_api_control_v1_control_proto.Services().ByName("Control").Methods()
 		for i := range methods.Len() {

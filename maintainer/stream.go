@@ -9,6 +9,7 @@ import (
 
 	sessionv1 "github.com/spanward/spanward/api/session/v1"
 	"github.com/spanward/spanward/internal/fault"
+	"github.com/spanward/spanward/operator"
 )
 
 // streamQueue bounds the messages that a stream has not sent.
@@ -32,18 +33,41 @@ type stream struct {
 	why  error
 	// comparing is what the node has reported and the view has not reached yet. It belongs to the loop.
 	comparing []comparison
+	// instances are what runs there as far as the node has said, and told is the revision that it knew of its own
+	// records up to. heard: it has reported everything once. They belong to the loop.
+	instances map[operator.Ref]struct{}
+	told      int64
+	heard     bool
 }
 
 func newStream(node string, session int64) *stream {
 	return &stream{
 		node: node, session: session,
 		queue: make(chan *sessionv1.DispatchResponse, streamQueue), over: make(chan struct{}),
+		instances: map[operator.Ref]struct{}{},
 	}
 }
 
 // cut ends the stream.
 func (s *stream) cut(why error) {
 	s.once.Do(func() { s.why = why; close(s.over) })
+}
+
+// hears takes what the node says that it runs.
+func (s *stream) hears(c comparison) {
+	if c.full {
+		clear(s.instances)
+		s.heard = true
+	}
+	for r := range c.gone {
+		delete(s.instances, r)
+	}
+	for _, some := range []map[operator.Ref]struct{}{c.runs, c.busy} {
+		for r := range some {
+			s.instances[r] = struct{}{}
+		}
+	}
+	s.told = max(s.told, c.revision)
 }
 
 // carry sends what is queued until the stream ends.

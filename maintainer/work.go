@@ -133,6 +133,8 @@ func (l *loop) forget(r operator.Ref) {
 	}
 	l.count(r, operator.Identity{})
 	delete(l.unplaced, r)
+	l.drains.forget(r)
+	l.drains.moves.set(r, heading{})
 	l.known.forget(r)
 }
 
@@ -144,13 +146,14 @@ func (l *loop) count(r operator.Ref, who operator.Identity) {
 	}
 	if was.Session != 0 {
 		remove(l.on, was.Session, r)
-		l.roomier = l.roomier || len(l.unplaced) > 0
+		l.roomier = l.roomier || len(l.unplaced) > 0 || l.drains.waiting()
 	}
 	if who.Session == 0 {
 		delete(l.counted, r)
 		return
 	}
 	l.counted[r] = who
+	l.drains.moves.arrived(r, who)
 	insert(l.on, who.Session, r)
 }
 

@@ -14,6 +14,9 @@ var table = []struct {
 	{"maintainer", "remove", []string{"accept", "ask"}},
 	{"maintainer", "move", []string{"accept", "ask"}},
 	{"maintainer", "placement", []string{"ask", "abort"}},
+	// A cordon or a drain is a record; the moves that follow from a drain are accepted by the leader itself.
+	{"maintainer", "node", []string{"accept"}},
+	{"maintainer", "drain", []string{"accept"}},
 	// An eviction is a record; that the lease is revoked follows from it, whoever leads.
 	{"maintainer", "evict", []string{"accept", "revoke"}},
 	{"maintainer", "split", []string{"accept", "ask", "swap"}},
