@@ -21,7 +21,7 @@ import (
 
 // scenarios bring one operator each on its way.
 var scenarios = []scenario{
-	{name: "add", ask: askAdd, spans: 3, points: points("maintainer/add/", "maintainer/placement/", "dispatcher/placement/claim", "dispatcher/placement/open", "dispatcher/placement/commit", "dispatcher/placement/report")},
+	{name: "add", ask: askAdd, spans: 3, points: points("maintainer/add/", "maintainer/placement/ask", "dispatcher/placement/claim", "dispatcher/placement/open", "dispatcher/placement/commit", "dispatcher/placement/report")},
 	{name: "move", ask: askMove, spans: 2, points: points("maintainer/move/accept", "maintainer/move/ask", "dispatcher/move/", "dispatcher/placement/claim", "dispatcher/placement/open", "dispatcher/placement/commit")},
 	{name: "remove", ask: askRemove, spans: 1, points: points("maintainer/remove/", "dispatcher/remove/")},
 	{name: "move to a ghost", ask: askGhost, spans: 2, points: points("maintainer/any/fail")},
@@ -31,7 +31,7 @@ var scenarios = []scenario{
 	{name: "pause", ask: askPause, settled: (*World).notPaused, points: points("maintainer/keyspace/", "dispatcher/any/handback")},
 	{name: "resume", before: askPause, ask: askResume, spans: 2, points: points("maintainer/keyspace/accept", "dispatcher/placement/claim", "dispatcher/placement/open", "dispatcher/placement/commit")},
 	{name: "delete", ask: askDelete, settled: (*World).notDeleted, points: points("maintainer/keyspace/accept", "maintainer/keyspace/finish", "maintainer/remove/", "dispatcher/remove/")},
-	{name: "restart", ask: askRestart, spans: 2, points: points("dispatcher/any/", "maintainer/any/progress")},
+	{name: "restart", ask: askRestart, spans: 2, points: points("dispatcher/any/handback", "dispatcher/any/register", "dispatcher/any/report", "dispatcher/any/revoke/", "maintainer/any/progress")},
 	{name: "resign", ask: askResign, spans: 2, points: points("maintainer/any/resign", "maintainer/any/campaign", "maintainer/any/register")},
 }
 
