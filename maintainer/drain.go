@@ -20,6 +20,8 @@ type drains struct {
 	// of is the session in whose spans a span is noted.
 	of    map[operator.Ref]int64
 	moves moves
+	// again: there is more to plan for at once.
+	again bool
 }
 
 // draining is one of these nodes. Its spans are noted as they are looked at, so that a turn costs what has changed.
@@ -28,8 +30,10 @@ type draining struct {
 	session int64
 	// ready are its spans that nothing is in flight on, by keyspace.
 	ready map[string]map[operator.Ref]struct{}
-	// parked are the keyspaces whose spans can go nowhere, with the reason: nothing is tried until nodes change.
+	// parked are the keyspaces whose spans can go nowhere, with the reason: nothing is tried until nodes change. ruled are
+	// single spans, since a rule of their keyspace may concern not all of it; they are not in ready.
 	parked map[string]string
+	ruled  map[operator.Ref]string
 	// held is the revision of the newest record or claim that named the session.
 	held int64
 	// text says what is parked, as of the last change of that; shown is what was shown last.
@@ -55,6 +59,7 @@ func (l *loop) noteDrain(name string) {
 		l.log.Info("draining a node", zap.String("node", name), zap.Int64("session", session))
 		l.drains.nodes[session] = &draining{
 			node: name, session: session, ready: map[string]map[operator.Ref]struct{}{}, parked: map[string]string{},
+			ruled: map[operator.Ref]string{},
 		}
 	}
 }
@@ -67,6 +72,10 @@ func (l *loop) endDrain(d *draining) {
 			delete(l.drains.of, r)
 		}
 	}
+	for r := range d.ruled {
+		delete(l.drains.of, r)
+		l.showRuled(r, "")
+	}
 	delete(l.drains.nodes, d.session)
 	l.known.updateNode(d.session, func(k *nodeKnown) { k.idle, k.why, k.nowhere = false, "", nil })
 	l.known.solve("drain", "", "", d.node)
@@ -75,7 +84,7 @@ func (l *loop) endDrain(d *draining) {
 // noteLeaving notes whether a span that was looked at has to leave its node, and may: whatever else goes on with it, an
 // opening by the node included, ends first.
 func (l *loop) noteLeaving(m operator.Member, w *work, ks record.KeyspaceState) {
-	l.drains.forget(m.Ref)
+	l.stay(m.Ref)
 	if m.Claim != nil {
 		if d := l.drains.nodes[m.Claim.Session]; d != nil {
 			d.held = max(d.held, m.Claim.Mod)
@@ -89,21 +98,32 @@ func (l *loop) noteLeaving(m operator.Member, w *work, ks record.KeyspaceState) 
 	if m.Claim != nil || m.Intent != nil || w.ask != nil || w.writing || ks != record.KeyspaceRunning {
 		return
 	}
-	if d.ready[m.Keyspace] == nil {
-		d.ready[m.Keyspace] = map[operator.Ref]struct{}{}
-	}
-	d.ready[m.Keyspace][m.Ref] = struct{}{}
+	d.leaves(m.Ref)
 	l.drains.of[m.Ref] = d.session
 }
 
-// forget takes a span out of those that are to leave.
-func (ds *drains) forget(r operator.Ref) {
-	session, ok := ds.of[r]
+func (d *draining) leaves(r operator.Ref) {
+	if d.ready[r.Keyspace] == nil {
+		d.ready[r.Keyspace] = map[operator.Ref]struct{}{}
+	}
+	d.ready[r.Keyspace][r] = struct{}{}
+}
+
+// stay takes a span out of those that are to leave.
+func (l *loop) stay(r operator.Ref) {
+	session, ok := l.drains.of[r]
 	if !ok {
 		return
 	}
-	delete(ds.of, r)
-	d := ds.nodes[session]
+	delete(l.drains.of, r)
+	d := l.drains.nodes[session]
+	if _, ruled := d.ruled[r]; ruled {
+		delete(d.ruled, r)
+		d.stale = true
+	}
+	if l.known.span(r).nowhere != "" {
+		l.showRuled(r, "")
+	}
 	_, parked := d.parked[r.Keyspace]
 	d.stale = d.stale || parked
 	delete(d.ready[r.Keyspace], r)
@@ -116,15 +136,19 @@ func (ds *drains) forget(r operator.Ref) {
 // unpark is called when nodes have changed so that they may take more.
 func (ds *drains) unpark() {
 	for _, d := range ds.nodes {
-		d.stale = d.stale || len(d.parked) > 0
+		d.stale = d.stale || len(d.parked)+len(d.ruled) > 0
 		clear(d.parked)
+		for r := range d.ruled {
+			d.leaves(r)
+		}
+		clear(d.ruled)
 	}
 }
 
 // waiting reports whether spans wait for nodes to change.
 func (ds *drains) waiting() bool {
 	for _, d := range ds.nodes {
-		if len(d.parked) > 0 {
+		if len(d.parked)+len(d.ruled) > 0 {
 			return true
 		}
 	}
@@ -138,7 +162,7 @@ func (l *loop) drain(now time.Time) {
 	if len(l.drains.nodes) == 0 || l.starting || !l.settled.IsZero() {
 		return
 	}
-	if !l.hold.active {
+	if l.drains.again = false; !l.hold.active {
 		l.planDrains(now)
 	}
 	for _, d := range l.drains.nodes {
@@ -151,7 +175,7 @@ func (l *loop) planDrains(now time.Time) {
 	var in []scheduler.Evictee
 	spans := map[operator.Ref]operator.Span{}
 	for _, d := range l.drains.nodes {
-		budget[d.node] = l.m.cfg.DrainInFlight - l.drains.moves.drained[d.node]
+		budget[d.node] = l.tuned.DrainInFlight - l.drains.moves.drained[d.node]
 		for _, s := range l.leaving(d, budget[d.node]) {
 			spans[s.Ref] = s
 			in = append(in, l.evictee(s))
@@ -166,9 +190,27 @@ func (l *loop) planDrains(now time.Time) {
 	}
 	for _, u := range plan.Stuck {
 		if d := l.drains.nodes[l.drains.of[u.Ref]]; d != nil && !u.Budget {
-			d.parked[u.Ref.Keyspace], d.stale = u.Why, true
+			l.park1(d, u)
 		}
 	}
+}
+
+// park1 leaves a span where it is until nodes change, and with it its keyspace, since what stands against the one stands
+// against all: unless that is a rule. Then the others are tried in the next turn, at once.
+func (l *loop) park1(d *draining, u scheduler.Unplaced) {
+	d.stale = true
+	if !u.Ruled {
+		d.parked[u.Ref.Keyspace] = u.Why
+		return
+	}
+	delete(d.ready[u.Ref.Keyspace], u.Ref)
+	d.ruled[u.Ref] = u.Why
+	l.showRuled(u.Ref, u.Why)
+	l.drains.again = true
+}
+
+func (l *loop) showRuled(r operator.Ref, why string) {
+	l.known.update(r, func(k *spanKnown) { k.nowhere = why })
 }
 
 // leaving are spans to plan for: of each keyspace that is not parked as many as might go. The records are read again,
@@ -218,7 +260,7 @@ func (l *loop) acceptDrain(s operator.Span, mv scheduler.Move, now time.Time) {
 	l.enqueue(write{
 		ref: s.Ref, point: "maintainer/drain/accept", part: operator.Accept(l.m.cfg.Layout, []operator.Span{s}, i),
 	})
-	l.drains.forget(s.Ref)
+	l.stay(s.Ref)
 	l.drains.moves.set(s.Ref, headingOf(i, l.counted[s.Ref]))
 }
 
@@ -246,10 +288,14 @@ func (l *loop) showDrain(d *draining) {
 
 // stuckText says which spans can go nowhere, with an example, "" if none.
 func (d *draining) stuckText() string {
-	n, example := 0, ""
+	n, example := len(d.ruled), ""
+	if n > 0 {
+		r := slices.MinFunc(slices.Collect(maps.Keys(d.ruled)), compareIDs)
+		example = fmt.Sprintf("span %s of keyspace %s: %s", r.ID, r.Keyspace, d.ruled[r])
+	}
 	for _, ks := range slices.Sorted(maps.Keys(d.parked)) {
 		n += len(d.ready[ks])
-		if example == "" && n > 0 {
+		if example == "" && len(d.ready[ks]) > 0 {
 			r := slices.MinFunc(slices.Collect(maps.Keys(d.ready[ks])), compareIDs)
 			example = fmt.Sprintf("span %s of keyspace %s: %s", r.ID, ks, d.parked[ks])
 		}

@@ -37,6 +37,8 @@ type spanKnown struct {
 	waiting string
 	// stuck is the stage that is late and cannot be forced, nil if there is none.
 	stuck *stuckKnown
+	// nowhere is why it cannot leave a node that is drained though others of its keyspace may.
+	nowhere string
 }
 
 // nodeKnown is what is known of a session beyond its node key.

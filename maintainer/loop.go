@@ -29,6 +29,10 @@ type loop struct {
 	state state
 	known *known
 	log   *zap.Logger
+	// tuned are the settings that count now.
+	tuned *tuned
+	// storing ticks whenever checkpoints are to be stored.
+	storing *time.Ticker
 
 	// events are what others want the loop to do.
 	events chan func()
@@ -45,8 +49,8 @@ type loop struct {
 	streams map[int64]*stream
 	alarms  alarms
 
-	// settled is when free placement begins at the latest, the zero time once it has.
-	settled time.Time
+	// settled is when free placement begins at the latest, the zero time once it has. began is when the term did.
+	settled, began time.Time
 	// wants are the spans to place in this turn.
 	wants []want
 	// unplaced are spans that no node can take; they are looked at again when nodes change or, if roomier, soon.
@@ -85,7 +89,7 @@ type loop struct {
 }
 
 func newLoop(m *Maintainer, t *term) *loop {
-	return &loop{
+	l := &loop{
 		m: m, t: t, state: m.state(), known: t.known, log: m.log.With(zap.Int64("term", t.number)),
 		events: make(chan func(), eventQueue), dirty: newQueue(), starting: true,
 		works: map[operator.Ref]*work{}, counted: map[operator.Ref]operator.Identity{},
@@ -93,10 +97,13 @@ func newLoop(m *Maintainer, t *term) *loop {
 		streams: map[int64]*stream{}, unplaced: map[operator.Ref]struct{}{}, crowded: newQueue(),
 		out: map[int64][]*sessionv1.Ask{}, outConfirm: map[int64][]*sessionv1.SpanRef{},
 		deaf: map[int64]time.Time{}, evicting: map[string]*evicting{},
-		silent: map[string]time.Time{}, settled: time.Now().Add(m.cfg.Settle), hold: newHold(), progress: newProgress(),
+		silent: map[string]time.Time{}, hold: newHold(), progress: newProgress(),
 		ending: map[string]*ending{}, joint: map[operator.Ref]operator.Ref{}, revoking: map[string]*revoking{},
 		yielding: map[string]time.Time{}, drains: newDrains(),
+		began: time.Now(), tuned: read(m.state(), m.tuning.in),
 	}
+	l.settled = l.began.Add(l.tuned.Settle)
+	return l
 }
 
 // run works until the term is over, and returns when everything it started has stopped.
@@ -106,8 +113,8 @@ func (l *loop) run(ctx context.Context) {
 	defer changes.Close()
 	nap := time.NewTimer(longestNap)
 	defer nap.Stop()
-	progress := time.NewTicker(l.m.cfg.ProgressEvery)
-	defer progress.Stop()
+	l.storing = time.NewTicker(l.tuned.ProgressInterval)
+	defer l.storing.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -117,7 +124,7 @@ func (l *loop) run(ctx context.Context) {
 		case do := <-l.events:
 			do()
 			l.serve()
-		case <-progress.C:
+		case <-l.storing.C:
 			l.writeProgress()
 		case <-nap.C:
 		}
@@ -169,7 +176,7 @@ func (l *loop) turn(ctx context.Context) {
 
 // nap is how long nothing has to be done unless something happens.
 func (l *loop) nap() time.Duration {
-	if l.dirty.len() > 0 {
+	if l.dirty.len() > 0 || l.drains.again {
 		return 0
 	}
 	now := time.Now()
@@ -212,7 +219,7 @@ func (l *loop) post(do func()) bool {
 // makeRoom looks again at spans that waited for room on nodes: as many as there are answers.
 func (l *loop) makeRoom() {
 	if len(l.asked) == 0 {
-		l.freed = max(l.freed, l.m.cfg.InFlight)
+		l.freed = max(l.freed, l.tuned.InFlight)
 	}
 	for ; l.freed > 0; l.freed-- {
 		r, ok := l.crowded.pop()

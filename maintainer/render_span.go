@@ -65,7 +65,7 @@ func look(f spanFacts, k *known, _ time.Time) spanLook {
 	l.own = f.owned && l.heard.session == f.Owner.Session
 	owner := k.node(f.Owner.Session)
 	l.muted = f.owned && !owner.connected
-	l.nowhere = owner.nowhere[f.Keyspace]
+	l.nowhere = cmp.Or(l.heard.nowhere, owner.nowhere[f.Keyspace])
 	l.state = l.stateNow()
 	return l
 }

@@ -133,7 +133,7 @@ func (l *loop) forget(r operator.Ref) {
 	}
 	l.count(r, operator.Identity{})
 	delete(l.unplaced, r)
-	l.drains.forget(r)
+	l.stay(r)
 	l.drains.moves.set(r, heading{})
 	l.known.forget(r)
 }
