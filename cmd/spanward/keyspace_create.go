@@ -31,7 +31,11 @@ func (a *app) newKeyspaceCreate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create KS --workload W [--range START:END …] [--set k=v …]",
 		Short: "create a keyspace with one span per range",
+		Long: `Create a keyspace with one span per range. Nothing is placed before all of them are recorded. With thousands of ranges that
+takes a while: how far it is goes to stderr, and "keyspace show" tells it, too. If the command is interrupted repeat it, with
+the same --request-id and ranges, and it goes on where it was; or give the keyspace up with "keyspace delete".`,
 		Example: `  spanward keyspace create orders --workload mirror --range : --set source=http://a:2379 --set dest=http://b:2379 --wait
+  spanward keyspace create many --workload gate --ranges ranges.txt --request-id many-1
   spanward keyspace create test --workload gate --range a:m --range m:`,
 		Args: exactly("KS"),
 		RunE: a.changing(&f.changeFlags, func(ctx context.Context, c *cluster, args []string) error {
