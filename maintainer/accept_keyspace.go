@@ -177,12 +177,18 @@ func (c *control) planSet(s *view.State, t *term, who asker, q *controlv1.SetKey
 	}
 	maps.Copy(next.Settings, q.GetSet())
 	all := rangesOf(s, ks.Name)
-	check := func() error { return c.validate(ks.Workload, next.Settings, all, all) }
+	p := c.rewrite(s, t, who, ks, next, q.GetSet())
+	p.check = func() error { return c.validate(ks.Workload, next.Settings, all, all) }
+	return p, nil
+}
+
+// rewrite plans new settings for a keyspace.
+func (c *control) rewrite(s *view.State, t *term, who asker, ks *view.Keyspace, next record.Keyspace, set map[string]string) plan {
 	id, now := t.nextOperator(), time.Now()
-	next.Requests = c.keep.remembered(ks.Requests, who.request(id, now), keptRequests)
+	next.Requests = c.keep(s).remembered(ks.Requests, who.request(id, now), keptRequests)
 	i := who.intent(id, record.KindKeyspace, now)
-	i.Reason = "set " + strings.Join(slices.Sorted(maps.Keys(q.GetSet())), ", ") + ", asked for by a user"
+	i.Reason = "set " + strings.Join(slices.Sorted(maps.Keys(set)), ", ") + ", asked for by a user"
 	i = i.Marked(record.Mark{Stage: record.StageFinished, At: now})
 	h := record.History{Intent: *i, Outcome: record.OutcomeDone, FinishedAt: now}
-	return plan{operator: id, check: check, parts: []txn.Part{operator.SetKeyspace(c.layout, *ks, next, &h)}}, nil
+	return plan{operator: id, parts: []txn.Part{operator.SetKeyspace(c.layout, *ks, next, &h)}}
 }

@@ -47,7 +47,7 @@ func (c *control) planState(s *view.State, t *term, who asker, q *controlv1.Chan
 	i.Reason = q.GetVerb() + ", asked for by a user"
 	next := ks.Keyspace
 	next.RangeGeneration++
-	next.Requests = c.keep.remembered(ks.Requests, who.request(id, now), keptRequests)
+	next.Requests = c.keep(s).remembered(ks.Requests, who.request(id, now), keptRequests)
 	if q.GetVerb() == "resume" {
 		next.State = record.KeyspaceRunning
 		i = i.Marked(record.Mark{Stage: record.StageFinished, At: now})

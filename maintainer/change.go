@@ -32,6 +32,9 @@ func (l *loop) changed(d *view.Dirty) {
 	if d.Quarantine {
 		l.showQuarantine()
 	}
+	if d.Config {
+		l.retune()
+	}
 }
 
 // everything looks at all spans: at the beginning of a term, and after a listing.
@@ -47,6 +50,7 @@ func (l *loop) everything() {
 	}
 	l.noteKeyspaces()
 	l.showQuarantine()
+	l.retune()
 	l.lookAtUnplaced()
 }
 

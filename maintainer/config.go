@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/spanward/spanward/internal/failpoint"
+	"github.com/spanward/spanward/internal/settings"
 	"github.com/spanward/spanward/keys"
 	"github.com/spanward/spanward/leases"
 )
@@ -49,20 +50,23 @@ type Config struct {
 	// TTL is how long etcd keeps the seat of a silent leader. Zero means 5 s; whole seconds, at least 2. Failover
 	// takes up to this long when a whole host dies; a leader that pauses longer loses the seat.
 	TTL time.Duration
-	// AskRetry is how long an ask that nobody answered waits before it is sent again. Zero means 2 s. It doubles up
-	// to MaxAskRetry (zero: 30 s). Too short repeats asks that are only slow, which is harmless.
+	// The fields from here to HistoryCount, but for the timeouts of this process itself, are settings that can be changed
+	// while the cluster runs: what is stored there goes before them. Zero means the default of package settings, which
+	// has their bounds as well.
+
+	// AskRetry is how long an ask that nobody answered waits before it is sent again. It doubles up to MaxAskRetry. Too
+	// short repeats asks that are only slow, which is harmless.
 	AskRetry, MaxAskRetry time.Duration
-	// OpenRetry is the pause after an opening that failed. Zero means 1 s; it doubles up to MaxOpenRetry (zero: 1 min),
-	// with jitter.
+	// OpenRetry is the pause after an opening that failed. It doubles up to MaxOpenRetry, with jitter.
 	OpenRetry, MaxOpenRetry time.Duration
 	// OpenTimeout and CloseTimeout are how long the opening or closing of one span may take; more where the operator has
-	// several spans or the node is busy, or an initial copy gets further. Zero means 1 min. A keyspace may have its own.
+	// several spans or the node is busy, or an initial copy gets further. A keyspace may have its own.
 	// What opens too late is given up, and tried elsewhere; what closes too late cannot be, and is shown as stuck.
 	OpenTimeout, CloseTimeout time.Duration
 	// Settle is how long a new leader places nothing freely while some registered node has not connected to it yet.
-	// Zero means 500 ms. Without it whoever connects first gets everything; what is already decided does not wait.
+	// Without it whoever connects first gets everything; what is already decided does not wait.
 	Settle time.Duration
-	// ProgressEvery is how often checkpoints that changed are written to etcd. Zero means 10 s. A span whose owner dies
+	// ProgressEvery is how often checkpoints that changed are written to etcd. A span whose owner dies
 	// goes back by up to this much; each round writes one key per bucket that changed.
 	ProgressEvery time.Duration
 	// StandbyEvery is how often a standby tells the leader how far its view is, if it has moved. Zero means 100 ms.
@@ -74,44 +78,27 @@ type Config struct {
 	// ResignTimeout bounds what a leader that stops may still do: name a successor and give its session up. Zero
 	// means 3 s.
 	ResignTimeout time.Duration
-	// InFlight bounds the asks that one node has not answered yet. Zero means 512.
+	// InFlight bounds the asks that one node has not answered yet.
 	InFlight int
-	// DrainInFlight bounds the moves that the drain of one node has in flight. Zero means 64. More empties it sooner, and
-	// leaves more spans without an owner at a time.
+	// DrainInFlight bounds the moves that the drain of one node has in flight. More empties it sooner, and leaves more spans
+	// without an owner at a time.
 	DrainInFlight int
-	// HistoryAge is how long a finished operator is remembered, and with it its request id. Zero means 7 days; at least 5
-	// minutes: a command that is repeated after that is carried out again.
+	// HistoryAge is how long a finished operator is remembered, and with it its request id: a command that is repeated
+	// after that is carried out again.
 	HistoryAge time.Duration
-	// HistoryCount is how many of them are remembered in each keyspace, if they are older than two minutes. Zero means
-	// 10,000. Each takes some hundred bytes in etcd and in the memory of every maintainer.
+	// HistoryCount is how many of them are remembered in each keyspace, if they are older than two minutes. Each takes some
+	// hundred bytes in etcd and in the memory of every maintainer.
 	HistoryCount int
 }
 
 const (
 	defaultTTL             = 5 * time.Second
-	defaultAskRetry        = 2 * time.Second
-	defaultMaxAskRetry     = 30 * time.Second
-	defaultOpenRetry       = time.Second
-	defaultMaxOpenRetry    = time.Minute
-	defaultOpenTimeout     = time.Minute
-	defaultCloseTimeout    = time.Minute
-	defaultSettle          = 500 * time.Millisecond
-	defaultProgressEvery   = 10 * time.Second
 	defaultStandbyEvery    = 100 * time.Millisecond
 	defaultRegisterTimeout = 5 * time.Second
 	defaultRequestTimeout  = 2 * time.Second
 	defaultResignTimeout   = 3 * time.Second
-	defaultInFlight        = 512
-	defaultDrainInFlight   = 64
-	defaultHistoryAge      = 7 * 24 * time.Hour
-	defaultHistoryCount    = 10_000
 
 	minTTL = 2 * time.Second
-
-	// minHistoryAge leaves everybody time to repeat a request whose outcome he does not know.
-	minHistoryAge   = 5 * time.Minute
-	maxHistoryAge   = 100 * 365 * 24 * time.Hour
-	maxHistoryCount = 1_000_000
 )
 
 func (c Config) withDefaults() Config {
@@ -121,28 +108,10 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	fill(&c.TTL, defaultTTL)
-	fill(&c.AskRetry, defaultAskRetry)
-	fill(&c.MaxAskRetry, max(defaultMaxAskRetry, c.AskRetry))
-	fill(&c.OpenRetry, defaultOpenRetry)
-	fill(&c.MaxOpenRetry, max(defaultMaxOpenRetry, c.OpenRetry))
-	fill(&c.OpenTimeout, defaultOpenTimeout)
-	fill(&c.CloseTimeout, defaultCloseTimeout)
-	fill(&c.Settle, defaultSettle)
-	fill(&c.ProgressEvery, defaultProgressEvery)
 	fill(&c.StandbyEvery, defaultStandbyEvery)
 	fill(&c.RegisterTimeout, defaultRegisterTimeout)
 	fill(&c.RequestTimeout, defaultRequestTimeout)
 	fill(&c.ResignTimeout, defaultResignTimeout)
-	fill(&c.HistoryAge, defaultHistoryAge)
-	if c.InFlight == 0 {
-		c.InFlight = defaultInFlight
-	}
-	if c.DrainInFlight == 0 {
-		c.DrainInFlight = defaultDrainInFlight
-	}
-	if c.HistoryCount == 0 {
-		c.HistoryCount = defaultHistoryCount
-	}
 	if c.Dial == nil {
 		c.Dial = func(ctx context.Context, address string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "tcp", address)
@@ -157,6 +126,24 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// settings are those of the table that the configuration names; zero values are those that it does not. A first pause
+// beyond the default of the longest makes that as long.
+func (c Config) settings() settings.Values {
+	standard := settings.Defaults()
+	if c.MaxAskRetry == 0 && c.AskRetry > standard.AskRetryMax {
+		c.MaxAskRetry = c.AskRetry
+	}
+	if c.MaxOpenRetry == 0 && c.OpenRetry > standard.OpenRetryMax {
+		c.MaxOpenRetry = c.OpenRetry
+	}
+	return settings.Values{
+		OpenTimeout: c.OpenTimeout, CloseTimeout: c.CloseTimeout, Settle: c.Settle,
+		AskRetry: c.AskRetry, AskRetryMax: c.MaxAskRetry, OpenRetry: c.OpenRetry, OpenRetryMax: c.MaxOpenRetry,
+		InFlight: c.InFlight, DrainInFlight: c.DrainInFlight, ProgressInterval: c.ProgressEvery,
+		HistoryAge: c.HistoryAge, HistoryCount: c.HistoryCount,
+	}
+}
+
 // validate reports all problems at once.
 func (c Config) validate() error {
 	var errs []error
@@ -166,6 +153,9 @@ func (c Config) validate() error {
 		}
 	}
 	if err := keys.CheckName("name", c.Name); err != nil {
+		errs = append(errs, err)
+	}
+	if err := settings.CheckFlags(c.settings()); err != nil {
 		errs = append(errs, err)
 	}
 	need(c.Layout != keys.Layout{}, "no layout")
@@ -178,12 +168,6 @@ func (c Config) validate() error {
 		value   time.Duration
 		longest time.Duration
 	}{
-		{"ask retry", c.AskRetry, c.MaxAskRetry},
-		{"open retry", c.OpenRetry, c.MaxOpenRetry},
-		{"open timeout", c.OpenTimeout, maxTimeout},
-		{"close timeout", c.CloseTimeout, maxTimeout},
-		{"settle time", c.Settle, time.Minute},
-		{"progress interval", c.ProgressEvery, time.Hour},
 		{"standby interval", c.StandbyEvery, c.TTL},
 		{"register timeout", c.RegisterTimeout, time.Minute},
 		{"request timeout", c.RequestTimeout, time.Minute},
@@ -191,9 +175,5 @@ func (c Config) validate() error {
 	} {
 		need(d.value > 0 && d.value <= d.longest, "%s %v: needs more than 0 and at most %v", d.name, d.value, d.longest)
 	}
-	need(c.InFlight > 0, "%d asks in flight: needs at least 1", c.InFlight)
-	need(c.DrainInFlight > 0, "%d moves of a drain in flight: needs at least 1", c.DrainInFlight)
-	need(c.HistoryAge >= minHistoryAge && c.HistoryAge <= maxHistoryAge, "history age %v: needs %v to %v", c.HistoryAge, minHistoryAge, maxHistoryAge)
-	need(c.HistoryCount > 0 && c.HistoryCount <= maxHistoryCount, "history count %d: needs 1 to %d", c.HistoryCount, maxHistoryCount)
 	return errors.Join(errs...)
 }

@@ -31,8 +31,7 @@ type control struct {
 	elapsed    func() time.Duration
 	hit        func(ctx context.Context, name string) error
 	validators map[string]Validator
-	// keep is how long request ids are remembered.
-	keep retention
+	tuning     *tuning
 
 	peers *peers
 	// locks are held by changes: on their request id, and on the keyspace whose record they rewrite.
@@ -44,8 +43,7 @@ func newControl(m *Maintainer) *control {
 	return &control{
 		layout: m.cfg.Layout, name: m.cfg.Name, address: m.cfg.Advertise, view: m.view,
 		current: m.current, leader: m.leaderAddress, rising: m.rising, stopping: m.stopping.Load, elapsed: m.clock, hit: m.hit, validators: m.cfg.Validators,
-		keep:  m.cfg.retention(),
-		peers: newPeers(m.dial),
+		tuning: m.tuning, peers: newPeers(m.dial),
 	}
 }
 
@@ -93,6 +91,16 @@ func (c *control) ListNodes(ctx context.Context, q *controlv1.ListNodesRequest) 
 
 func (c *control) Lookup(ctx context.Context, q *controlv1.LookupRequest) (*controlv1.LookupResponse, error) {
 	return unary(ctx, c, q, controlv1.ControlClient.Lookup, c.lookup)
+}
+
+// GetConfig is part of the control API.
+func (c *control) GetConfig(ctx context.Context, q *controlv1.GetConfigRequest) (*controlv1.GetConfigResponse, error) {
+	return unary(ctx, c, q, controlv1.ControlClient.GetConfig, c.getConfig)
+}
+
+// SetConfig is part of the control API.
+func (c *control) SetConfig(ctx context.Context, q *controlv1.SetConfigRequest) (*controlv1.SetConfigResponse, error) {
+	return unary(ctx, c, q, controlv1.ControlClient.SetConfig, c.setConfig)
 }
 
 func (c *control) ListSpans(q *controlv1.ListSpansRequest, out grpc.ServerStreamingServer[controlv1.ListSpansResponse]) error {

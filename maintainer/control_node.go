@@ -59,7 +59,7 @@ func (c *control) configure(
 	if err := change(n, &next); err != nil {
 		return plan{}, err
 	}
-	next.Requests = c.keep.remembered(next.Requests, who.request("", time.Now()), keptNodeRequests)
+	next.Requests = c.keep(s).remembered(next.Requests, who.request("", time.Now()), keptNodeRequests)
 	return plan{parts: []txn.Part{operator.Configure(c.layout, name, mod, n.Session, next)}}, nil
 }
 

@@ -123,7 +123,7 @@ func (l *loop) abortLate(m operator.Member, w *work, now time.Time) {
 			zap.String("node", s.who.Node), zap.Duration("after", now.Sub(s.began)))
 	}
 	if !now.Before(s.again) {
-		s.again = now.Add(backoff(l.m.cfg.AskRetry, l.m.cfg.MaxAskRetry, s.tries))
+		s.again = now.Add(backoff(l.tuned.AskRetry, l.tuned.AskRetryMax, s.tries))
 		s.tries++
 		l.m.stats.aborts.Add(1)
 		l.queueAbort(m)

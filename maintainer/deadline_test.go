@@ -12,6 +12,7 @@ import (
 	controlv1 "github.com/spanward/spanward/api/control/v1"
 	sessionv1 "github.com/spanward/spanward/api/session/v1"
 	"github.com/spanward/spanward/internal/record"
+	"github.com/spanward/spanward/internal/settings"
 	"github.com/spanward/spanward/operator"
 	"github.com/spanward/spanward/span"
 )
@@ -32,7 +33,7 @@ func TestTheTimeAllowedGrowsWithTheWork(t *testing.T) {
 		}
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		base := time.Duration(rapid.Int64Range(1, int64(maxTimeout)).Draw(t, "base"))
+		base := time.Duration(rapid.Int64Range(1, int64(settings.LongestTimeout)).Draw(t, "base"))
 		members, busy := rapid.IntRange(0, 16).Draw(t, "members"), rapid.IntRange(0, 1_000_000).Draw(t, "busy")
 		d := allowed(base, members, busy)
 		if d < base || allowed(base, members+1, busy) < d || allowed(base, members, busy+1) < d || allowed(base+1, members, busy) < d {

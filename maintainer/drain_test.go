@@ -11,6 +11,7 @@ import (
 	sessionv1 "github.com/spanward/spanward/api/session/v1"
 	"github.com/spanward/spanward/internal/fault"
 	"github.com/spanward/spanward/internal/record"
+	"github.com/spanward/spanward/internal/settings"
 	"github.com/spanward/spanward/operator"
 )
 
@@ -126,7 +127,7 @@ func TestADrainEmptiesANode(t *testing.T) {
 		if o := w.owners("ks"); o["n2"] != 100 || o["n3"] != 100 {
 			t.Errorf("%v", o)
 		}
-		if most.Load() == 0 || most.Load() > defaultDrainInFlight {
+		if most.Load() == 0 || int(most.Load()) > settings.Defaults().DrainInFlight {
 			t.Errorf("%d in flight at once", most.Load())
 		}
 		t.Logf("took %v, at most %d in flight", took, most.Load())

@@ -25,13 +25,16 @@ type hold struct {
 
 // holdMassLoss finds out whether failover is held, and ends it when the nodes are back or have had their time.
 func (l *loop) holdMassLoss() {
-	losses := l.m.past.recent()
+	losses := l.m.past.recent(l.tuned.MassLossWindow + l.tuned.MassLossHold)
 	if len(losses) == 0 && !l.hold.active {
 		clear(l.hold.back)
 		return
 	}
 	clock := l.m.clock()
-	h := scheduler.MassLoss(scheduler.HoldConfig{}, clock, l.back(losses), losses)
+	cfg := scheduler.HoldConfig{
+		Share: l.tuned.MassLossShare, Least: l.tuned.MassLossLeast, Window: l.tuned.MassLossWindow, For: l.tuned.MassLossHold,
+	}
+	h := scheduler.MassLoss(cfg, clock, l.back(losses), losses)
 	holding := h.Holding(clock)
 	changed := holding != l.hold.active || !slices.Equal(h.Missing, l.hold.Missing)
 	l.hold.Hold, l.hold.active = h, holding

@@ -187,5 +187,5 @@ func (l *loop) wrote(r operator.Ref, res txn.Result, err error) {
 		return
 	}
 	// The view will show why, or has shown it already; else the same is tried again after a moment.
-	l.wake(r, w, time.Now().Add(l.m.cfg.AskRetry))
+	l.wake(r, w, time.Now().Add(l.tuned.AskRetry))
 }

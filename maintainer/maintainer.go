@@ -32,6 +32,7 @@ type Maintainer struct {
 	control  *control
 	standbys *standbys
 	stats    stats
+	tuning   *tuning
 
 	// serving are the goroutines of streams, which end with the server.
 	serving sync.WaitGroup
@@ -67,7 +68,7 @@ func New(cfg Config) (*Maintainer, error) {
 	m := &Maintainer{
 		cfg: cfg, log: cfg.Logger.Named("maintainer").With(zap.String("maintainer", cfg.Name)), clock: cfg.Clock,
 		instance: uuid.NewString(), standbys: newStandbys(), evidence: make(chan election.Evidence), killed: make(chan error, 1),
-		risen: make(chan struct{}),
+		risen: make(chan struct{}), tuning: &tuning{flags: cfg.settings()},
 	}
 	v, err := view.New(view.Config{Client: cfg.Client, Layout: cfg.Layout, Logger: m.log, Clock: cfg.Clock})
 	if err != nil {

@@ -5,13 +5,15 @@ import (
 	"time"
 
 	"github.com/spanward/spanward/internal/record"
+	"github.com/spanward/spanward/internal/settings"
 	"github.com/spanward/spanward/operator"
 	"github.com/spanward/spanward/scheduler"
 	"github.com/spanward/spanward/view"
 )
 
-// burstMemory is how long losses of nodes are remembered for the mass-loss hold: its window and its length.
-const burstMemory = 15 * time.Second
+// burstMemory is how long losses of nodes are remembered for the mass-loss hold: its window and its length, however long
+// somebody may make them.
+const burstMemory = settings.LongestWindow + settings.LongestHold
 
 // past is what a maintainer remembers of what is gone, whoever leads, beside what its view does: who acted on a span
 // when his session ended. A claim vanishes with its session, and the opening under it may have got as far as the
@@ -139,21 +141,26 @@ func (p *past) evicted(node string, session int64) bool {
 	return p.state.NodeConfig(node).Evicted >= session
 }
 
-// recent are the nodes lost of late.
-func (p *past) recent() []scheduler.Loss {
+// recent are the nodes lost within such a time.
+func (p *past) recent(within time.Duration) (out []scheduler.Loss) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.clock()
-	for len(p.burst) > 0 && p.burst[0].At+burstMemory < now {
-		p.burst = p.burst[1:]
+	for _, l := range p.burst {
+		if l.At+within >= now {
+			out = append(out, l)
+		}
 	}
-	return append([]scheduler.Loss(nil), p.burst...)
+	return out
 }
 
 // maxOpeners is how many openers are remembered before those that may act no more are looked for.
 const maxOpeners = 10_000
 
 func (p *past) tidy(now time.Duration) {
+	for len(p.burst) > 0 && p.burst[0].At+burstMemory < now {
+		p.burst = p.burst[1:]
+	}
 	if len(p.openers) < maxOpeners {
 		return
 	}

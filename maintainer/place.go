@@ -72,7 +72,7 @@ func (l *loop) repeat(m operator.Member, w *work, now time.Time) string {
 		return w.waiting
 	}
 	k.tries++
-	k.again = now.Add(backoff(l.m.cfg.AskRetry, l.m.cfg.MaxAskRetry, k.tries))
+	k.again = now.Add(backoff(l.tuned.AskRetry, l.tuned.AskRetryMax, k.tries))
 	l.wake(m.Ref, w, k.again)
 	l.m.stats.repeated.Add(1)
 	l.queueAsk(m.Span, k)
@@ -162,7 +162,7 @@ func (l *loop) nodes(named bool) []scheduler.Node {
 		out = append(out, scheduler.Node{
 			Name: n.Name, Session: n.Session, Workloads: n.Workloads, Eligible: why == "", Why: why,
 			Spans: spans, Capacity: capacity(n, named), Weight: cfg.Weight,
-			Budget: l.m.cfg.InFlight - len(l.asked[n.Session]),
+			Budget: l.tuned.InFlight - len(l.asked[n.Session]),
 		})
 	}
 	return out
@@ -239,7 +239,7 @@ func (l *loop) askOwner(m operator.Member, w *work, want ask, now time.Time) str
 			return w.waiting
 		}
 	}
-	if len(l.asked[want.session]) >= l.m.cfg.InFlight {
+	if len(l.asked[want.session]) >= l.tuned.InFlight {
 		l.crowded.push(m.Ref)
 		return want.node + " has as many asks in flight as it may"
 	}
@@ -252,7 +252,7 @@ func (l *loop) begin(s operator.Span, w *work, k *ask, now time.Time) {
 	if old := w.ask; old != nil && old.mod == s.Mod {
 		k.tries = old.tries + 1
 	}
-	k.mod, k.again = s.Mod, now.Add(backoff(l.m.cfg.AskRetry, l.m.cfg.MaxAskRetry, k.tries))
+	k.mod, k.again = s.Mod, now.Add(backoff(l.tuned.AskRetry, l.tuned.AskRetryMax, k.tries))
 	l.putAsk(s.Ref, w, k)
 	l.wake(s.Ref, w, k.again)
 	l.queueAsk(s, k)

@@ -139,7 +139,7 @@ func (l *loop) refused(r operator.Ref, w *work, res *sessionv1.StageResult) {
 	l.m.stats.refused.Add(1)
 	l.log.Debug("ask refused", refField(r), zap.String("node", w.ask.node), zap.String("error", res.GetError()), zap.String("holder", res.GetHolder()))
 	l.answered(r, w, refused)
-	w.ask.again = time.Now().Add(backoff(refusedRetry, l.m.cfg.MaxAskRetry, w.ask.tries))
+	w.ask.again = time.Now().Add(backoff(refusedRetry, l.tuned.AskRetryMax, w.ask.tries))
 	l.dirty.push(r)
 }
 
@@ -161,7 +161,7 @@ func (l *loop) failedOpening(r operator.Ref, w *work, node string, broken uint64
 	w.noteFailure(node)
 	text = cmp.Or(text, "no reason was given")
 	w.failedOn, w.holdFor, w.broken = node, operator.Identity{}, broken
-	w.retryAt = time.Now().Add(jitter(backoff(l.m.cfg.OpenRetry, l.m.cfg.MaxOpenRetry, w.failures-1)))
+	w.retryAt = time.Now().Add(jitter(backoff(l.tuned.OpenRetry, l.tuned.OpenRetryMax, w.failures-1)))
 	l.wake(r, w, w.retryAt)
 	l.known.update(r, func(k *spanKnown) { k.lastError, k.failures, k.retryAt = text, w.failures, w.retryAt })
 	l.log.Warn("opening failed", refField(r), zap.String("node", node), zap.Int("failures", w.failures), zap.String("error", text))

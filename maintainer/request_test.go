@@ -108,6 +108,9 @@ func TestARequestIDIsOneChangeOfEveryCommand(t *testing.T) {
 			"CancelOperator": {
 				&controlv1.CancelOperatorRequest{Id: operatorIn(held).GetId()}, &controlv1.CancelOperatorRequest{Id: "1-1"},
 			},
+			"SetConfig": {
+				&controlv1.SetConfigRequest{Set: map[string]string{"settle": "2s"}}, &controlv1.SetConfigRequest{Set: map[string]string{"settle": "3s"}},
+			},
 			"EvictNode":    {&controlv1.EvictNodeRequest{Name: "n3"}, &controlv1.EvictNodeRequest{Name: "n2"}},
 			"CordonNode":   {&controlv1.CordonNodeRequest{Name: "n4"}, &controlv1.CordonNodeRequest{Name: "n1"}},
 			"UncordonNode": {&controlv1.UncordonNodeRequest{Name: "n4"}, &controlv1.UncordonNodeRequest{Name: "n1"}},

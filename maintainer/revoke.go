@@ -215,7 +215,7 @@ func (l *loop) askToRevoke(r *revoking, now time.Time) {
 		r.tell("it does not answer the leader")
 		return
 	}
-	r.again = now.Add(backoff(l.m.cfg.AskRetry, l.m.cfg.MaxAskRetry, r.tries))
+	r.again = now.Add(backoff(l.tuned.AskRetry, l.tuned.AskRetryMax, r.tries))
 	r.tries++
 	a := &sessionv1.Ask{
 		Keyspace: r.members[0].Keyspace, Action: r.action, Operator: r.operator,
@@ -241,7 +241,7 @@ func (l *loop) revokeAnswered(r operator.Ref, res *sessionv1.StageResult) {
 	for _, v := range l.revoking {
 		if _, claimed := v.claims[r]; claimed && v.operator == res.GetOperator() {
 			v.tell(res.GetError())
-			v.again = time.Now().Add(backoff(refusedRetry, l.m.cfg.MaxAskRetry, v.tries))
+			v.again = time.Now().Add(backoff(refusedRetry, l.tuned.AskRetryMax, v.tries))
 		}
 	}
 }

@@ -5,29 +5,21 @@ import (
 	"time"
 
 	"github.com/spanward/spanward/internal/fault"
+	"github.com/spanward/spanward/internal/settings"
 )
 
-// The settings of a keyspace that are the control plane's own. No workload sees them.
-const (
-	settingOpenTimeout  = "open-timeout"
-	settingCloseTimeout = "close-timeout"
-)
+// ownSettings are the settings of a keyspace that are the control plane's own, with a check for each of them. No workload
+// sees them.
+var ownSettings = ofKeyspaces()
 
-// ownSettings has a check for each of them.
-var ownSettings = map[string]func(value string) error{
-	settingOpenTimeout:  checkTimeout,
-	settingCloseTimeout: checkTimeout,
-}
-
-// maxTimeout bounds how patient somebody may want to be.
-const maxTimeout = 24 * time.Hour
-
-func checkTimeout(value string) error {
-	d, err := time.ParseDuration(value)
-	if err == nil && d > 0 && d <= maxTimeout {
-		return nil
+func ofKeyspaces() map[string]func(value string) error {
+	out := map[string]func(string) error{}
+	for _, s := range settings.All() {
+		if s.Keyspace {
+			out[s.Name] = s.Accepts
+		}
 	}
-	return fault.New(fault.InvalidArgument, "is no duration between 0 and %v", maxTimeout).Fix("write for example 90s or 5m")
+	return out
 }
 
 // checkOwnSettings checks those that are there.
@@ -60,12 +52,9 @@ func workloadSettings(set map[string]string) map[string]string {
 
 // baseLimit is how long the opening or closing of a single span of the keyspace may take.
 func (l *loop) baseLimit(keyspace string, opening bool) time.Duration {
-	name, d := settingCloseTimeout, l.m.cfg.CloseTimeout
+	own := l.tuned.Of(l.state.Keyspace(keyspace).Settings)
 	if opening {
-		name, d = settingOpenTimeout, l.m.cfg.OpenTimeout
+		return own.OpenTimeout
 	}
-	if own, err := time.ParseDuration(l.state.Keyspace(keyspace).Settings[name]); err == nil && own > 0 {
-		return own
-	}
-	return d
+	return own.CloseTimeout
 }

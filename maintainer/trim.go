@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/spanward/spanward/internal/record"
+	"github.com/spanward/spanward/internal/settings"
 	"github.com/spanward/spanward/internal/txn"
 	"github.com/spanward/spanward/operator"
 	"github.com/spanward/spanward/view"
@@ -30,7 +31,10 @@ type retention struct {
 	count int
 }
 
-func (c Config) retention() retention { return retention{c.HistoryAge, c.HistoryCount} }
+func retentionOf(v settings.Values) retention { return retention{v.HistoryAge, v.HistoryCount} }
+
+// keep is how long request ids are remembered.
+func (c *control) keep(s *view.State) retention { return retentionOf(c.tuning.in(s).Values) }
 
 // keptNodeRequests bounds the request ids that a node's record remembers: commands about nodes have no history beside it.
 const keptNodeRequests = 1000
@@ -78,7 +82,7 @@ func (l *loop) trim(now time.Time) {
 	if t.writing || now.Before(t.next) || l.state.Revision() < t.after {
 		return
 	}
-	keep := l.m.control.keep
+	keep := retentionOf(l.tuned.Values)
 	old := read(l.state, func(s *view.State) []*view.History { return keep.expired(s, now, trimAtOnce) })
 	if t.next = now.Add(trimEvery); len(old) == 0 {
 		return

@@ -17,6 +17,7 @@ import (
 	"github.com/spanward/spanward/internal/etcdtest"
 	"github.com/spanward/spanward/internal/fault"
 	"github.com/spanward/spanward/internal/record"
+	"github.com/spanward/spanward/internal/settings"
 	"github.com/spanward/spanward/internal/txn"
 	"github.com/spanward/spanward/operator"
 )
@@ -171,7 +172,7 @@ func TestTrimmingComparesTheEntry(t *testing.T) {
 // whoever audits etcd's history nothing is lost.
 func TestARequestIsRememberedAsLongAsItsOperator(t *testing.T) {
 	inWorld(t, func(w *world) {
-		m := w.maintainer("m1", func(c *Config) { c.HistoryAge = minHistoryAge })
+		m := w.maintainer("m1", func(c *Config) { c.HistoryAge = settings.ShortestHistoryAge })
 		w.leads(m, 5*time.Second)
 		w.node("n1")
 		w.eventually("registered", 5*time.Second, func() string { return w.unregistered(m) })
@@ -186,7 +187,7 @@ func TestARequestIsRememberedAsLongAsItsOperator(t *testing.T) {
 		}
 		first := add()
 		w.owned("ks", 2, 5*time.Second)
-		time.Sleep(minHistoryAge - 10*time.Second)
+		time.Sleep(settings.ShortestHistoryAge - 10*time.Second)
 		if again := add(); again != first {
 			t.Errorf("operator %s, and then %s", first, again)
 		}

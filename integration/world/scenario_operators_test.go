@@ -24,6 +24,7 @@ var operatorScenarios = []scenario{
 	{name: "late opening", ask: askLateOpening, spans: 3, points: points("maintainer/placement/abort", "dispatcher/placement/abort")},
 	{name: "evict", before: onNode("d1", "d2"), ask: askEvict, spans: 2, points: points("maintainer/evict/")},
 	{name: "drain", before: onNode("d1", "d1"), ask: askDrain, settled: drained, points: points("maintainer/node/", "maintainer/drain/")},
+	{name: "config", ask: askConfig, settled: configured, points: points("maintainer/config/")},
 	{name: "supersede a move", before: onNode("d1", "d2"), ask: askSupersede(askMoveFrom("d1", "d3")), spans: 1, points: points("dispatcher/any/revoke-operator", "maintainer/supersede/ask")},
 	{name: "supersede a merge", before: onNode("d1", "d1"), ask: askSupersede(askMergeOnce), settled: removedOfMerge, points: points("dispatcher/any/revoke-operator", "maintainer/supersede/ask")},
 }

@@ -17,6 +17,8 @@ var table = []struct {
 	// A cordon or a drain is a record; the moves that follow from a drain are accepted by the leader itself.
 	{"maintainer", "node", []string{"accept"}},
 	{"maintainer", "drain", []string{"accept"}},
+	// Settings of the cluster, or of a keyspace, are changed by rewriting the record that holds them.
+	{"maintainer", "config", []string{"accept"}},
 	// An eviction is a record; that the lease is revoked follows from it, whoever leads.
 	{"maintainer", "evict", []string{"accept", "revoke"}},
 	{"maintainer", "split", []string{"accept", "ask", "swap"}},

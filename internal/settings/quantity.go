@@ -21,6 +21,12 @@ type quantity struct {
 	text   func(v *Values) string
 }
 
+// Accepts says what is wrong with a value, nil if nothing is.
+func (q quantity) Accepts(text string) error {
+	var v Values
+	return q.set(&v, text)
+}
+
 func (q quantity) reset(v *Values) { _ = q.set(v, q.Default) } // a test sets every default
 
 // unit is how values of one kind are read and written.
