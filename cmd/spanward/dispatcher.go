@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
@@ -45,7 +44,9 @@ func (a *app) newDispatcher() *cobra.Command {
 		Short: "run a worker, which runs the workload of spans",
 		Long: `Run a worker, which runs the workload of the spans that the leader gives it.
 
-On SIGTERM and Ctrl-C it closes its spans and hands them back. A second signal kills. After a crash its spans run elsewhere
+On SIGTERM and Ctrl-C it closes its spans and hands them back. With --drain-timeout the leader first moves them elsewhere, so
+that none waits for a new owner longer than it takes to open it there; what is left after that time is closed and handed
+back. The drain ends with the process: after a restart it is a node like any other. A second signal kills. After a crash its spans run elsewhere
 once its session has expired, or as soon as it is started again on the same host with the same --data-dir.`,
 		Example: `  spanward dispatcher --name n1 --etcd http://127.0.0.1:2379 --workload mirror --data-dir /var/lib/spanward/n1
   spanward dispatcher --name t1 --workload gate --gate-dir /tmp/gate --events-file /tmp/t1.jsonl`,
@@ -58,7 +59,7 @@ once its session has expired, or as soon as it is started again on the same host
 	flags.StringVar(&d.dataDir, "data-dir", "", "directory to lock: a restart after a crash need not wait for the old session")
 	flags.StringArrayVar(&d.labels, "label", nil, "label k=v; may be repeated")
 	flags.Int64Var(&d.capacity, "capacity", 0, "most spans to run; 0 is no limit")
-	flags.DurationVar(&d.drainTimeout, "drain-timeout", 0, "reserved: this version does not drain, a clean stop closes every span and hands it back")
+	flags.DurationVar(&d.drainTimeout, "drain-timeout", 0, "how long a clean stop may first move spans elsewhere; 0s closes them at once and hands them back")
 	flags.StringVar(&d.eventsFile, "events-file", "", "file to append a JSON line to for every change of what is owned")
 	flags.StringVar(&d.gateDir, "gate-dir", "", "directory that steers the gate workload; without one it opens and closes at once")
 	d.source.register(flags, "source")
@@ -96,12 +97,14 @@ func (a *app) serveDispatcher(ctx context.Context, f *dispatcherCommand) error {
 	if err != nil {
 		return misconfigured(err)
 	}
-	if f.drainTimeout > 0 {
-		b.log.Warn("this version does not drain: a clean stop closes every span and hands it back", zap.Duration("drain_timeout", f.drainTimeout))
+	role, done, err := f.draining(b, d)
+	if err != nil {
+		return err
 	}
+	defer done()
 	b.http.watch(watched{alive: func() error { return nil }, ready: d.Ready}, dispatcherNumbers(d))
 	helpers := append(w.helpers, b.http, healthServer(b), b.announce(&f.serveFlags, address, w.registered))
-	return serveAll(ctx, b.log, d, helpers...)
+	return serveAll(ctx, b.log, role, helpers...)
 }
 
 func (f *dispatcherCommand) check() error {

@@ -321,6 +321,9 @@ func (f *fake) ListNodes(_ context.Context, req *controlv1.ListNodesRequest) (*c
 	if req.GetName() == "unknown" || f.empty {
 		return &controlv1.ListNodesResponse{}, nil
 	}
+	if strings.HasPrefix(req.GetName(), "drain") {
+		return f.drainingNode(req.GetName())
+	}
 	return &controlv1.ListNodesResponse{Nodes: []*controlv1.Node{
 		{Name: "n2", Session: 21, Address: "127.0.0.1:9", State: "ready", Spans: 1, Workloads: []string{"mirror", "gate"}, Labels: map[string]string{"zone": "b", "disk": "ssd"}, Capacity: 10, Version: "v1", MayActUntilMs: new(int64(3500))},
 		{Name: "n1", State: "gone"},

@@ -12,7 +12,8 @@ import (
 )
 
 func (a *app) newNode() *cobra.Command {
-	return group("node", "dispatchers", a.newNodeList(), a.newNodeShow(), a.newNodeEvict())
+	return group("node", "dispatchers", a.newNodeList(), a.newNodeShow(), a.newNodeCordon(), a.newNodeUncordon(), a.newNodeDrain(),
+		a.newNodeEvict())
 }
 
 func (a *app) newNodeList() *cobra.Command {

@@ -96,7 +96,20 @@ func FromNode(n *controlv1.Node) Node {
 	return Node{
 		Name: n.GetName(), Session: known(n.GetSession()), Address: Text(n.GetAddress()), State: n.GetState(), Spans: n.GetSpans(),
 		Workloads: workloads, Labels: someMap(n.GetLabels()), Capacity: n.GetCapacity(), Version: Text(n.GetVersion()),
-		MayActUntilMS: n.MayActUntilMs,
+		MayActUntilMS: n.MayActUntilMs, Why: Text(n.GetWhy()),
+	}
+}
+
+// FromDrain gives the shape of a plan to drain a node.
+func FromDrain(name string, d *controlv1.DrainNodeResponse) Drain {
+	return Drain{
+		Node: name,
+		Moves: each(d.GetMoves(), func(m *controlv1.DrainNodeResponse_DrainMove) DrainMove {
+			return DrainMove{Keyspace: m.GetKeyspace(), Span: m.GetSpan(), From: m.GetFrom(), To: m.GetTo(), Reason: m.GetReason()}
+		}),
+		Stuck: each(d.GetStuck(), func(s *controlv1.DrainNodeResponse_DrainStuck) DrainStuck {
+			return DrainStuck{Keyspace: s.GetKeyspace(), Span: s.GetSpan(), Reason: s.GetReason()}
+		}),
 	}
 }
 

@@ -55,6 +55,7 @@ var nodeColumns = []column[Node]{
 	{head: "LABELS", wide: true, cell: func(n Node) string { return pairs(n.Labels) }},
 	{head: "VERSION", wide: true, cell: func(n Node) string { return string(n.Version) }},
 	{head: "MAY_ACT", cell: func(n Node) string { return lag(n.MayActUntilMS) }},
+	{head: "WHY", wide: true, cell: func(n Node) string { return string(n.Why) }},
 }
 
 // Nodes prints a list of nodes.
@@ -62,6 +63,31 @@ func (p Printer) Nodes(in []Node) error { return list(p, "nodes", in, nodeColumn
 
 // Node prints one node.
 func (p Printer) Node(n Node) error { return object(p, n, nodeColumns) }
+
+var drainColumns = []column[DrainMove]{
+	{head: "SPAN", cell: func(m DrainMove) string { return m.Span }},
+	{head: "KEYSPACE", cell: func(m DrainMove) string { return m.Keyspace }},
+	{head: "FROM", cell: func(m DrainMove) string { return m.From }},
+	{head: "TO", cell: func(m DrainMove) string { return m.To }},
+	{head: "REASON", cell: func(m DrainMove) string { return m.Reason }},
+}
+
+// Drain prints a plan to drain a node: what would move, and below it what can go nowhere. A reason is never cut short.
+func (p Printer) Drain(d Drain) error {
+	if p.Format == JSON {
+		d.Moves, d.Stuck = some(d.Moves), some(d.Stuck)
+		return p.json(d)
+	}
+	rows := slices.Clone(d.Moves)
+	for _, s := range d.Stuck {
+		rows = append(rows, DrainMove{Keyspace: s.Keyspace, Span: s.Span, From: d.Node, Reason: s.Reason})
+	}
+	if len(rows) == 0 {
+		_, err := fmt.Fprintf(p.Out, "node %s has nothing to move\n", d.Node)
+		return err
+	}
+	return writeTable(p.Out, true, rows, drainColumns)
+}
 
 var keyspaceColumns = []column[Keyspace]{
 	{head: "KEYSPACE", cell: func(k Keyspace) string { return k.Name }},

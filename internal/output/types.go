@@ -92,6 +92,31 @@ type Node struct {
 	Capacity      int64             `json:"capacity"`
 	Version       Text              `json:"version"`
 	MayActUntilMS *int64            `json:"may_act_until_ms"`
+	// Why is what a drain waits for, null if for nothing but time.
+	Why Text `json:"why"`
+}
+
+// Drain is what draining a node would do.
+type Drain struct {
+	Node  string       `json:"node"`
+	Moves []DrainMove  `json:"moves"`
+	Stuck []DrainStuck `json:"stuck"`
+}
+
+// DrainMove is where a span would go.
+type DrainMove struct {
+	Keyspace string `json:"keyspace"`
+	Span     string `json:"span"`
+	From     string `json:"from"`
+	To       string `json:"to"`
+	Reason   string `json:"reason"`
+}
+
+// DrainStuck is a span that can go nowhere.
+type DrainStuck struct {
+	Keyspace string `json:"keyspace"`
+	Span     string `json:"span"`
+	Reason   string `json:"reason"`
 }
 
 // Keyspace is one of keyspaces[].
