@@ -30,22 +30,25 @@ func nextMerge(r Records) []Action {
 	if gone := missingSource(members); gone != "" {
 		return []Action{Fail{members, fmt.Sprintf("source %s does not exist any more", gone)}}
 	}
+	at, ok := gatheringPlace(members)
+	for _, m := range members {
+		// A key that nobody owns does not wait for the owners of others. Each death on the way would lengthen that.
+		if ok && !m.Owner.Present() && !lapsing(m) {
+			return []Action{place(m, at.Node)}
+		}
+	}
 	for _, m := range members {
 		if lapsing(m) {
 			return []Action{Wait{m.Ref, ForLapse, m.Span.Owner.Node}}
 		}
 	}
-	at, ok := gatheringPlace(members)
 	if !ok {
 		return []Action{Swap{members}}
 	}
 	var all []Ref
 	for _, m := range members {
-		switch {
-		case m.Owner.Present() && m.Span.Owner.Session != at.Session:
+		if m.Span.Owner.Session != at.Session {
 			return []Action{close1(m)}
-		case !m.Owner.Present():
-			return []Action{place(m, at.Node)}
 		}
 		all = append(all, m.Ref)
 	}
