@@ -87,6 +87,9 @@ func (c *control) validate(workload string, set map[string]string, fresh, all []
 	if err := checkOwnSettings(set); err != nil {
 		return err
 	}
+	if err := checkRules(set); err != nil {
+		return err
+	}
 	check := c.validators[workload]
 	if check == nil {
 		return nil

@@ -55,6 +55,9 @@ func (c *control) planCreate(s *view.State, t *term, who asker, q *controlv1.Cre
 	if err := checkWorkload(s, q.GetWorkload()); err != nil {
 		return plan{}, err
 	}
+	if err := checkNamed(s, nil, q.GetSet()); err != nil {
+		return plan{}, err
+	}
 	check := func() error { return c.validate(q.GetWorkload(), q.GetSet(), ranges, ranges) }
 	now, id := time.Now(), t.nextOperator()
 	ks := operator.Keyspace{Name: q.GetName(), Keyspace: record.Keyspace{
@@ -176,6 +179,10 @@ func (c *control) planSet(s *view.State, t *term, who asker, q *controlv1.SetKey
 		next.Settings = map[string]string{}
 	}
 	maps.Copy(next.Settings, q.GetSet())
+	if err := checkNamed(s, ks.Settings, next.Settings); err != nil {
+		return plan{}, err
+	}
+	next.Settings = withoutTakenBack(next.Settings)
 	all := rangesOf(s, ks.Name)
 	p := c.rewrite(s, t, who, ks, next, q.GetSet())
 	p.check = func() error { return c.validate(ks.Workload, next.Settings, all, all) }

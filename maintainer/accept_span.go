@@ -175,6 +175,10 @@ func checkTarget(s *view.State, k *known, sp *view.Span, to string) error {
 	case f.full():
 		return notReady("is at its capacity of %d spans", f.node.Capacity)
 	}
+	if why := forbids(ks, *sp, f); why != "" {
+		return fault.New(fault.Refused, "%s", why).On("to", to).
+			Fix("choose a node that it may have, or change the rules of keyspace %s with `spanward keyspace set`", ks.Name)
+	}
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/spanward/spanward/internal/fault"
 	"github.com/spanward/spanward/internal/record"
 	"github.com/spanward/spanward/keys"
+	"github.com/spanward/spanward/scheduler"
 	"github.com/spanward/spanward/view"
 )
 
@@ -179,14 +180,15 @@ func abandoned(s *view.State, k *known, n *view.Node) (names []string, why strin
 		if ks.State == record.KeyspaceDeleting || !slices.Contains(n.Workloads, ks.Workload) {
 			continue
 		}
+		rules := rulesIn(ks.Settings)
 		var against []string
 		taken, now := false, here[ks.Name]
 		for _, f := range nodes {
 			switch {
 			case f.name == n.Name:
-				now = now || f.against(ks.Workload, k) == ""
+				now = now || f.against(ks, rules, k) == ""
 			case f.node != nil:
-				if text := f.against(ks.Workload, k); text != "" {
+				if text := f.against(ks, rules, k); text != "" {
 					against = append(against, f.name+" "+text)
 				} else {
 					taken = true
@@ -205,12 +207,15 @@ func abandoned(s *view.State, k *known, n *view.Node) (names []string, why strin
 	return names, why
 }
 
-// against says why new spans of a workload are not opened on the node, "" if they are. Being full is not among it: that
+// against says why new spans of a keyspace are not opened on the node, "" if they are. Being full is not among it: that
 // passes, and is found out span by span.
-func (f nodeFacts) against(workload string, k *known) string {
+func (f nodeFacts) against(ks *view.Keyspace, rules *scheduler.Rules, k *known) string {
+	lacking, lacks := rules.Lacks(scheduler.Node{Name: f.name, Labels: f.node.Labels})
 	switch state := f.state(k.node(f.session())); {
-	case !f.runs(workload):
-		return "does not run " + workload
+	case !f.runs(ks.Workload):
+		return "does not run " + ks.Workload
+	case lacks:
+		return fmt.Sprintf("does not have %s", lacking)
 	case state != nodeReady:
 		return "is " + state
 	case f.config.Evicted == f.session():

@@ -159,10 +159,11 @@ func (ds *drains) waiting() bool {
 // It waits like free placement for nodes to connect to a new leader, and for many that vanished at once to come back:
 // nobody knows what the others carry then.
 func (l *loop) drain(now time.Time) {
+	l.drains.again = false
 	if len(l.drains.nodes) == 0 || l.starting || !l.settled.IsZero() {
 		return
 	}
-	if l.drains.again = false; !l.hold.active {
+	if !l.hold.active {
 		l.planDrains(now)
 	}
 	for _, d := range l.drains.nodes {
@@ -174,17 +175,21 @@ func (l *loop) planDrains(now time.Time) {
 	budget := map[string]int{}
 	var in []scheduler.Evictee
 	spans := map[operator.Ref]operator.Span{}
+	of := map[string]bool{}
 	for _, d := range l.drains.nodes {
 		budget[d.node] = l.tuned.DrainInFlight - l.drains.moves.drained[d.node]
 		for _, s := range l.leaving(d, budget[d.node]) {
 			spans[s.Ref] = s
 			in = append(in, l.evictee(s))
+			of[s.Keyspace] = true
 		}
 	}
 	if len(in) == 0 {
 		return
 	}
-	plan := scheduler.Drain(in, l.targets(), budget)
+	targets := l.targets()
+	l.divide(targets, of)
+	plan := scheduler.Drain(in, targets, budget)
 	for _, mv := range plan.Moves {
 		l.acceptDrain(spans[mv.Ref], mv, now)
 	}
@@ -235,7 +240,8 @@ func (l *loop) leaving(d *draining, most int) (out []operator.Span) {
 }
 
 func (l *loop) evictee(s operator.Span) scheduler.Evictee {
-	out := scheduler.Evictee{Ref: s.Ref, Workload: l.state.Keyspace(s.Keyspace).Workload, From: s.Owner.Node}
+	out := scheduler.Evictee{Ref: s.Ref, Workload: l.state.Keyspace(s.Keyspace).Workload, From: s.Owner.Node, Rules: l.rulesOf(s.Keyspace)}
+	out.Pin = pinOf(out.Rules, s)
 	if w := l.works[s.Ref]; w != nil && w.failures > 0 {
 		out.Avoid = slices.Clone(w.failedAt)
 	}

@@ -35,6 +35,8 @@ type ending struct {
 // noteKeyspace finds out whether a keyspace has an operator in flight.
 func (l *loop) noteKeyspace(name string) {
 	ks := l.state.Keyspace(name)
+	delete(l.rules, name)
+	l.drains.unpark() // it may have other rules now
 	switch {
 	case ks.Pending == nil:
 		delete(l.ending, name)

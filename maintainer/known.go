@@ -35,6 +35,8 @@ type spanKnown struct {
 	retryAt       time.Time
 	// waiting is what the span waits for, as a sentence for people.
 	waiting string
+	// barredSince is when the rules of its keyspace began to keep it from being placed, the zero time if they do not.
+	barredSince time.Time
 	// stuck is the stage that is late and cannot be forced, nil if there is none.
 	stuck *stuckKnown
 	// nowhere is why it cannot leave a node that is drained though others of its keyspace may.

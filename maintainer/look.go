@@ -166,12 +166,22 @@ func orSomebody(node string) string {
 }
 
 // wait shows what the span waits for.
-func (l *loop) wait(r operator.Ref, w *work, text string) {
+func (l *loop) wait(r operator.Ref, w *work, text string) { l.waitBarred(r, w, text, false) }
+
+// waitBarred tells in addition whether it is the rules of its keyspace that keep the span from being placed.
+func (l *loop) waitBarred(r operator.Ref, w *work, text string, barred bool) {
 	if w.waiting == text {
 		return
 	}
 	w.waiting = text
-	l.known.update(r, func(k *spanKnown) { k.waiting = text })
+	l.known.update(r, func(k *spanKnown) {
+		switch k.waiting = text; {
+		case !barred:
+			k.barredSince = time.Time{}
+		case k.barredSince.IsZero():
+			k.barredSince = time.Now()
+		}
+	})
 }
 
 // wrote takes the answer of a write about a span.

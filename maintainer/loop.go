@@ -9,6 +9,7 @@ import (
 
 	sessionv1 "github.com/spanward/spanward/api/session/v1"
 	"github.com/spanward/spanward/operator"
+	"github.com/spanward/spanward/scheduler"
 )
 
 const (
@@ -82,6 +83,9 @@ type loop struct {
 	yielding map[string]time.Time
 
 	drains drains
+	// rules are those of keyspaces, as far as they were asked for; shares are the spans of each that weigh on a session.
+	rules  map[string]*scheduler.Rules
+	shares map[share]int
 
 	writes  []write
 	writers int
@@ -99,7 +103,7 @@ func newLoop(m *Maintainer, t *term) *loop {
 		deaf: map[int64]time.Time{}, evicting: map[string]*evicting{},
 		silent: map[string]time.Time{}, hold: newHold(), progress: newProgress(),
 		ending: map[string]*ending{}, joint: map[operator.Ref]operator.Ref{}, revoking: map[string]*revoking{},
-		yielding: map[string]time.Time{}, drains: newDrains(),
+		yielding: map[string]time.Time{}, drains: newDrains(), rules: map[string]*scheduler.Rules{}, shares: map[share]int{},
 		began: time.Now(), tuned: read(m.state(), m.tuning.in),
 	}
 	l.settled = l.began.Add(l.tuned.Settle)

@@ -45,11 +45,12 @@ type node struct {
 	// mayAct is what the node declares, mute keeps it from registering anew.
 	mayAct time.Duration
 	mute   bool
-	// capacity is in its record. tells makes it report each change of what runs, as a real one does.
+	// capacity and labels are in its record. tells makes it report each change of what runs, as a real one does.
 	capacity int64
+	labels   map[string]string
 	tells    bool
-	stream sessionv1.Session_DispatchClient
-	cut    context.CancelFunc
+	stream   sessionv1.Session_DispatchClient
+	cut      context.CancelFunc
 }
 
 // node starts one and waits until it is registered in etcd.
@@ -82,7 +83,7 @@ func (n *node) enter() {
 	}
 	n.lease = g.ID
 	value := record.EncodeNode(record.Node{
-		Name: n.name, Instance: "i-" + n.name, Workloads: []string{"gate"}, TTL: nodeTTL, Lease: int64(g.ID), Capacity: n.capacity,
+		Name: n.name, Instance: "i-" + n.name, Workloads: []string{"gate"}, TTL: nodeTTL, Lease: int64(g.ID), Capacity: n.capacity, Labels: n.labels,
 	})
 	r, err := c.Put(context.Background(), n.w.layout.Node(n.name), string(value), clientv3.WithLease(g.ID))
 	if err != nil {

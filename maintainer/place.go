@@ -111,13 +111,16 @@ func (l *loop) assign(wants []want, nodes []scheduler.Node, now time.Time) {
 	}
 	byRef := make(map[operator.Ref]want, len(wants))
 	in := make([]scheduler.Want, 0, len(wants))
+	of := map[string]bool{}
 	for _, w := range wants {
 		if _, twice := byRef[w.span.Ref]; twice {
 			continue
 		}
 		byRef[w.span.Ref] = w
 		in = append(in, l.schedulerWant(w))
+		of[w.span.Keyspace] = true
 	}
+	l.divide(nodes, of)
 	placed, left := scheduler.Place(in, nodes)
 	for _, p := range placed {
 		l.askOpen(byRef[p.Ref], p.Node, p.Session, now)
@@ -130,6 +133,11 @@ func (l *loop) assign(wants []want, nodes []scheduler.Node, now time.Time) {
 func (l *loop) schedulerWant(w want) scheduler.Want {
 	ks := l.state.Keyspace(w.span.Keyspace)
 	out := scheduler.Want{Ref: w.span.Ref, Workload: ks.Workload, Only: w.only, Prefer: l.hold.prefers(w.span)}
+	// One that is to be removed is opened once, anywhere: rules that cannot be met must not keep it.
+	if i := w.span.Intent; i == nil || i.Kind != record.KindRemove {
+		out.Rules = l.rulesOf(w.span.Keyspace)
+		out.Pin = pinOf(out.Rules, w.span)
+	}
 	if k := l.works[w.span.Ref]; k != nil {
 		if k.failures > 0 {
 			out.Avoid = slices.Clone(k.failedAt)
@@ -144,7 +152,7 @@ func (l *loop) schedulerWant(w want) scheduler.Want {
 
 // park keeps a span that cannot be placed until something changes.
 func (l *loop) park(u scheduler.Unplaced) {
-	l.wait(u.Ref, l.work(u.Ref), u.Why)
+	l.waitBarred(u.Ref, l.work(u.Ref), u.Why, u.Ruled)
 	if u.Budget {
 		l.crowded.push(u.Ref)
 		return
@@ -160,7 +168,7 @@ func (l *loop) nodes(named bool) []scheduler.Node {
 		spans := len(l.on[n.Session]) + l.drains.moves.coming[n.Name] - l.drains.moves.leaving[n.Session]
 		why := l.ineligible(n.Session, cfg, named)
 		out = append(out, scheduler.Node{
-			Name: n.Name, Session: n.Session, Workloads: n.Workloads, Eligible: why == "", Why: why,
+			Name: n.Name, Session: n.Session, Workloads: n.Workloads, Labels: n.Labels, Eligible: why == "", Why: why,
 			Spans: spans, Capacity: capacity(n, named), Weight: cfg.Weight,
 			Budget: l.tuned.InFlight - len(l.asked[n.Session]),
 		})

@@ -20,6 +20,7 @@ func previewMoves(s *view.State, k *known, n *view.Node, out *controlv1.DrainNod
 		out.CannotMove++
 		out.Stuck = append(out.Stuck, &controlv1.DrainNodeResponse_DrainStuck{Keyspace: r.Keyspace, Span: string(r.ID), Reason: why})
 	}
+	rulesByName := allRules(s)
 	for sp := range s.OwnedBy(n.Session) {
 		ks, late := s.Keyspace(sp.Keyspace), k.span(sp.Ref).stuck
 		switch {
@@ -28,10 +29,11 @@ func previewMoves(s *view.State, k *known, n *view.Node, out *controlv1.DrainNod
 		case ks == nil:
 			stuck(sp.Ref, "its keyspace has no readable record")
 		case sp.Intent == nil && s.Claim(sp.Ref) == nil && ks.State == record.KeyspaceRunning:
-			in = append(in, scheduler.Evictee{Ref: sp.Ref, Workload: ks.Workload, From: n.Name})
+			rules := rulesByName[sp.Keyspace]
+			in = append(in, scheduler.Evictee{Ref: sp.Ref, Workload: ks.Workload, From: n.Name, Rules: rules, Pin: pinOf(rules, *sp)})
 		}
 	}
-	plan := scheduler.Drain(in, previewNodes(s, k, n.Name), map[string]int{n.Name: math.MaxInt})
+	plan := scheduler.Drain(in, previewNodes(s, k, n.Name, rulesByName), map[string]int{n.Name: math.MaxInt})
 	for _, mv := range plan.Moves {
 		out.CanMove++
 		out.Moves = append(out.Moves, &controlv1.DrainNodeResponse_DrainMove{
@@ -47,18 +49,19 @@ func previewMoves(s *view.State, k *known, n *view.Node, out *controlv1.DrainNod
 }
 
 // previewNodes are the nodes as they will be once everything in flight is done, with the one that is drained out of play.
-func previewNodes(s *view.State, k *known, drained string) []scheduler.Node {
+func previewNodes(s *view.State, k *known, drained string, rules map[string]*scheduler.Rules) []scheduler.Node {
 	flying := newMoves()
 	for sp := range s.WithIntent() {
 		flying.set(sp.Ref, headingOf(sp.Intent, weighsInView(s, sp)))
 	}
+	shares := sharesInView(s, rules)
 	var out []scheduler.Node
 	for _, f := range nodesOf(s) {
 		if f.node == nil {
 			continue
 		}
 		n := scheduler.Node{
-			Name: f.name, Session: f.node.Session, Workloads: f.node.Workloads, Capacity: int(f.node.Capacity), Weight: f.config.Weight,
+			Name: f.name, Session: f.node.Session, Workloads: f.node.Workloads, Labels: f.node.Labels, Capacity: int(f.node.Capacity), Weight: f.config.Weight,
 			Spans: f.spans + openingBy(s, f.node.Session) + flying.coming[f.name] - flying.leaving[f.node.Session], Budget: math.MaxInt,
 		}
 		switch state := f.state(k.node(n.Session)); {
@@ -72,6 +75,21 @@ func previewNodes(s *view.State, k *known, drained string) []scheduler.Node {
 			n.Eligible = true
 		}
 		out = append(out, n)
+	}
+	divide(out, rules, shares, flying.headings)
+	return out
+}
+
+// sharesInView counts the spans of keyspaces that are spread, by the session that carries or opens them.
+func sharesInView(s *view.State, rules map[string]*scheduler.Rules) map[share]int {
+	out := map[share]int{}
+	for ks, r := range rules {
+		if r.Spread == "" {
+			continue
+		}
+		for sp := range s.Spans(ks) {
+			out[share{weighsInView(s, sp).Session, ks}]++
+		}
 	}
 	return out
 }

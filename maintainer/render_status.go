@@ -139,7 +139,7 @@ func (f statusFacts) keyspaceProblems(l keyspaceLook, k *known, now time.Time) [
 		name := l.spans[0].Keyspace
 		return []problem{{kind: "stray", keyspace: name, message: fmt.Sprintf("%d spans are stored and the keyspace has no readable record", len(l.spans))}}
 	}
-	out := troubles(l)
+	out := append(troubles(l), barred(l, now)...)
 	if l.State == record.KeyspaceCreating && now.Sub(l.CreatedAt) > creatingAfter {
 		out = append(out, problem{
 			kind: "creating", keyspace: l.Name, since: l.CreatedAt,

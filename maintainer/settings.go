@@ -2,6 +2,7 @@ package maintainer
 
 import (
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/spanward/spanward/internal/fault"
@@ -39,7 +40,7 @@ func checkOwnSettings(set map[string]string) error {
 // workloadSettings are the settings without the control plane's own.
 func workloadSettings(set map[string]string) map[string]string {
 	out := set
-	for name := range ownSettings {
+	for _, name := range slices.Concat(placeSettings, slices.Collect(maps.Keys(ownSettings))) {
 		if _, ok := set[name]; ok {
 			if len(out) == len(set) {
 				out = maps.Clone(set)

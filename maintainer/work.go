@@ -146,6 +146,7 @@ func (l *loop) count(r operator.Ref, who operator.Identity) {
 	}
 	if was.Session != 0 {
 		remove(l.on, was.Session, r)
+		tally(l.shares, share{was.Session, r.Keyspace}, -1)
 		l.roomier = l.roomier || len(l.unplaced) > 0 || l.drains.waiting()
 	}
 	if who.Session == 0 {
@@ -155,6 +156,7 @@ func (l *loop) count(r operator.Ref, who operator.Identity) {
 	l.counted[r] = who
 	l.drains.moves.arrived(r, who)
 	insert(l.on, who.Session, r)
+	tally(l.shares, share{who.Session, r.Keyspace}, 1)
 }
 
 // insert and remove keep sets of spans by session, without empty ones.

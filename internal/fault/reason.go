@@ -39,6 +39,7 @@ const (
 	UnknownNode     Reason = "UNKNOWN_NODE"
 	UnknownWorkload Reason = "UNKNOWN_WORKLOAD"
 	UnknownOperator Reason = "UNKNOWN_OPERATOR"
+	UnknownLabel    Reason = "UNKNOWN_LABEL"
 	AlreadyExists   Reason = "ALREADY_EXISTS"
 	// SpanBusy names the operator that holds the span.
 	SpanBusy     Reason = "SPAN_BUSY"
@@ -82,6 +83,7 @@ var classes = map[Reason]Class{
 	UnknownNode:     ClassConflict,
 	UnknownWorkload: ClassConflict,
 	UnknownOperator: ClassConflict,
+	UnknownLabel:    ClassConflict,
 	AlreadyExists:   ClassConflict,
 	SpanBusy:        ClassConflict,
 	NodeNotReady:    ClassConflict,
