@@ -456,3 +456,27 @@ func TestWhatCannotBeCordoned(t *testing.T) {
 		}
 	})
 }
+
+// A closing is claimed and handed off before the leader looks again: nobody has given anything up, and the span does not
+// wait for anybody to say why.
+func TestAHandOffWhoseClaimWasNotSeenGoesOnAtOnce(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m, refs := w.crowd(1, "n1", "n2")
+		w.nodes[0].answers(func(a *sessionv1.Ask) sessionv1.StageResult_Result {
+			if a.GetAction() == sessionv1.Ask_ACTION_CLOSE {
+				m.lead.Load().loop.post(func() { time.Sleep(50 * time.Millisecond) })
+			}
+			return sessionv1.StageResult_RESULT_CLAIMED // it carries it out
+		})
+		w.mustDrain("m1", "n1")
+		took := w.eventually("moved", 10*time.Second, func() string {
+			if s := w.span(refs[0]); s.Owner.Node != "n2" {
+				return fmt.Sprint(s)
+			}
+			return ""
+		})
+		if took < 40*time.Millisecond || took > resultWait {
+			t.Errorf("took %v", took)
+		}
+	})
+}

@@ -70,6 +70,8 @@ func (l *loop) observe(r operator.Ref, w *work, m operator.Member, now time.Time
 		if m.Span.Owner.Token != w.broken {
 			l.recovered(r, w)
 		}
+	case acting == nil && m.Intent != nil && m.Intent.HandedOff && was.Node == m.Intent.From:
+		// It was claimed and handed off between two looks, as asked.
 	case acting != nil && acting.Stage == record.StageOpening, acting == nil && was.Session != 0:
 		l.givenUp(w, was, now)
 	}
