@@ -262,10 +262,10 @@ func (g *gale) accounted(t *testing.T) (ended, refused map[string]int) {
 	}
 	for _, q := range g.asked {
 		got, want := made[q.id], 1
-		switch {
-		case q.kind == "evict":
+		switch q.kind {
+		case "evict":
 			want = 0
-		case q.kind == "cancel":
+		case "cancel":
 			got = causes[q.id]
 		}
 		if !q.accepted {
