@@ -81,6 +81,9 @@ func (c *control) planKeyspaceConfig(s *view.State, t *term, who asker, q *contr
 	}
 	next := ks.Keyspace
 	next.Settings = settings.Changed(ks.Settings, q.GetSet())
+	if err := checkNamed(s, ks.Settings, next.Settings); err != nil {
+		return plan{}, err
+	}
 	return c.rewrite(s, t, who, ks, next, q.GetSet()), nil
 }
 
@@ -107,12 +110,12 @@ func renderConfig(keyspace string, l settings.Layers) *controlv1.Config {
 	cfg := &controlv1.Config{Keyspace: keyspace}
 	rows := map[string]*controlv1.ConfigValue{}
 	for _, e := range effective {
-		if keyspace != "" && !e.Keyspace {
+		if keyspace != "" && !e.OfKeyspace() || keyspace == "" && !e.OfCluster() {
 			continue
 		}
 		row := &controlv1.ConfigValue{
 			Key: e.Name, Value: e.Value, Origin: string(e.Origin), Default: e.Default, Unit: e.Unit, Least: e.Least, Most: e.Most,
-			PerKeyspace: e.Keyspace, Help: e.Help,
+			Scope: string(e.Scope), Help: e.Help,
 		}
 		rows[e.Name] = row
 		cfg.Values = append(cfg.Values, row)

@@ -2,7 +2,6 @@ package maintainer
 
 import (
 	"maps"
-	"slices"
 	"time"
 
 	"github.com/spanward/spanward/internal/fault"
@@ -16,7 +15,7 @@ var ownSettings = ofKeyspaces()
 func ofKeyspaces() map[string]func(value string) error {
 	out := map[string]func(string) error{}
 	for _, s := range settings.All() {
-		if s.Keyspace {
+		if s.OfKeyspace() {
 			out[s.Name] = s.Accepts
 		}
 	}
@@ -40,7 +39,7 @@ func checkOwnSettings(set map[string]string) error {
 // workloadSettings are the settings without the control plane's own.
 func workloadSettings(set map[string]string) map[string]string {
 	out := set
-	for _, name := range slices.Concat(placeSettings, slices.Collect(maps.Keys(ownSettings))) {
+	for name := range ownSettings {
 		if _, ok := set[name]; ok {
 			if len(out) == len(set) {
 				out = maps.Clone(set)

@@ -94,12 +94,15 @@ func TestEveryCommandHasAnExample(t *testing.T) {
 
 func TestCompletionAsksTheCluster(t *testing.T) {
 	for line, want := range map[string]string{
-		"keyspace show":                  "orders\nbin\n",
-		"span show orders":               "812-1.1\n812-1.0\n",
-		"span move orders 812-1.0 --to":  "n2\nn1\n",
-		"operator show":                  "812-3\n9-1\n",
-		"keyspace list -o":               "table\njson\nwide\n",
-		"span show orders 812-1.0 extra": "",
+		"keyspace show":                 "orders\nbin\n",
+		"span show orders":              "812-1.1\n812-1.0\n",
+		"span move orders 812-1.0 --to": "n2\nn1\n",
+		"operator show":                 "812-3\n9-1\n",
+		"keyspace list -o":              "table\njson\nwide\n",
+		"config show":                   "orders\nbin\n",
+		"config set --keyspace":         "orders\nbin\n",
+		"config set --keyspace orders open-timeout=1m": "close-timeout=\nplace.require=\nplace.prefer=\nplace.spread=\nplace.pin=\n",
+		"span show orders 812-1.0 extra":               "",
 	} {
 		term := newTerminal(t, &fake{}, "", nil)
 		args := append([]string{cobra.ShellCompNoDescRequestCmd}, append(strings.Fields(line), "")...)

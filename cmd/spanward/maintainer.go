@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/spanward/spanward/internal/fault"
+	tunable "github.com/spanward/spanward/internal/settings"
 	"github.com/spanward/spanward/maintainer"
 	"github.com/spanward/spanward/workload/mirror"
 )
@@ -28,6 +29,8 @@ func (a *app) newMaintainer() *cobra.Command {
 		Short: "run a replica of the control plane",
 		Long: `Run a replica of the control plane. One of all replicas leads, the others stand by.
 
+The history and timeout flags count where ` + "`spanward config set`" + ` has stored nothing, while this replica leads.
+
 On SIGTERM and Ctrl-C a leader resigns in favour of another. A second signal kills.`,
 		Example: `  spanward maintainer --name m1 --etcd http://127.0.0.1:2379
   spanward maintainer --name m1 --listen 10.0.0.1:7070 --tls-cert m1.pem --tls-key m1.key --tls-ca ca.pem --tls-client-ca ca.pem`,
@@ -35,12 +38,13 @@ On SIGTERM and Ctrl-C a leader resigns in favour of another. A second signal kil
 		RunE: a.action(func(ctx context.Context, _ []string) error { return a.serveMaintainer(ctx, &m) }),
 	}
 	m.register(cmd)
-	cmd.Flags().DurationVar(&m.historyAge, "history-age", 7*24*time.Hour,
+	standard := tunable.Defaults()
+	cmd.Flags().DurationVar(&m.historyAge, "history-age", standard.HistoryAge,
 		"how long finished operators are remembered, and their request ids; at least 5m")
-	cmd.Flags().IntVar(&m.historyCount, "history-count", 10_000, "how many of them are remembered for each keyspace; 1 to 1000000")
-	cmd.Flags().DurationVar(&m.openTimeout, "open-timeout", time.Minute,
+	cmd.Flags().IntVar(&m.historyCount, "history-count", standard.HistoryCount, "how many of them are remembered for each keyspace; 1 to 1000000")
+	cmd.Flags().DurationVar(&m.openTimeout, "open-timeout", standard.OpenTimeout,
 		"how long one span may take to open, while no copy gets further, before it is tried elsewhere; of one keyspace: --set open-timeout=5m")
-	cmd.Flags().DurationVar(&m.closeTimeout, "close-timeout", time.Minute,
+	cmd.Flags().DurationVar(&m.closeTimeout, "close-timeout", standard.CloseTimeout,
 		"how long one span may take to close before it is shown as stuck; of one keyspace: --set close-timeout=5m")
 	fromEnv(cmd.Flags(), "history-age", "history-count", "open-timeout", "close-timeout")
 	return cmd
@@ -80,10 +84,12 @@ func (a *app) serveMaintainer(ctx context.Context, f *maintainerCommand) error {
 	}
 	defer b.close()
 	address := f.announced(b.listener)
+	standard := tunable.Defaults()
 	m, err := maintainer.New(maintainer.Config{
 		Layout: b.layout, Name: f.name, Advertise: address, Listener: b.listener, ServerTLS: b.serverTLS, TLS: b.clientTLS,
 		Client: b.etcd, Version: ownVersion().Version, Logger: b.log, Failpoints: b.failpoints, TTL: f.ttl,
-		HistoryAge: f.historyAge, HistoryCount: f.historyCount, OpenTimeout: f.openTimeout, CloseTimeout: f.closeTimeout,
+		HistoryAge: unless(f.historyAge, standard.HistoryAge), HistoryCount: unless(f.historyCount, standard.HistoryCount),
+		OpenTimeout: unless(f.openTimeout, standard.OpenTimeout), CloseTimeout: unless(f.closeTimeout, standard.CloseTimeout),
 		Validators: map[string]maintainer.Validator{mirror.Name: mirror.Validate},
 	})
 	if err != nil {
@@ -91,6 +97,15 @@ func (a *app) serveMaintainer(ctx context.Context, f *maintainerCommand) error {
 	}
 	b.http.watch(watched{alive: m.Alive, ready: m.Ready}, maintainerNumbers(m))
 	return serveAll(ctx, b.log, m, b.http, b.announce(&f.serveFlags, address, b.listener.accepting))
+}
+
+// unless leaves a flag out that says what counts anyway.
+func unless[T comparable](given, standard T) T {
+	if given == standard {
+		var none T
+		return none
+	}
+	return given
 }
 
 // misconfigured gives what a constructor has refused the exit code of usage.

@@ -41,6 +41,20 @@ func bounds(s *controlv1.Span) (start, end *Key) {
 	return new(Key(s.GetStart())), new(Key(s.GetEnd()))
 }
 
+// FromConfig gives the shape of settings.
+func FromConfig(c *controlv1.Config) Config {
+	return Config{
+		Keyspace: Text(c.GetKeyspace()), Maintainer: Text(c.GetMaintainer()),
+		Values: each(c.GetValues(), func(v *controlv1.ConfigValue) ConfigValue {
+			return ConfigValue{
+				Key: v.GetKey(), Value: Text(v.GetValue()), Origin: v.GetOrigin(), Default: Text(v.GetDefault()), Unit: Text(v.GetUnit()),
+				Least: Text(v.GetLeast()), Most: Text(v.GetMost()), Scope: Text(v.GetScope()), Help: Text(v.GetHelp()),
+				Problem: Text(v.GetProblem()),
+			}
+		}),
+	}
+}
+
 // FromOperator gives the shape of an operator.
 func FromOperator(o *controlv1.Operator) Operator {
 	return Operator{

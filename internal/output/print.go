@@ -138,6 +138,36 @@ var lookupColumns = []column[Lookup]{
 // Lookup prints whose a key is.
 func (p Printer) Lookup(l Lookup) error { return object(p, l, lookupColumns) }
 
+// Config prints settings. Whose a flag is has to be seen: the next leader may have others.
+func (p Printer) Config(c Config) error {
+	if p.Format == JSON {
+		return p.json(c)
+	}
+	sound := !slices.ContainsFunc(c.Values, func(v ConfigValue) bool { return v.Problem != "" })
+	return writeTable(p.Out, p.Format == Wide, c.Values, []column[ConfigValue]{
+		{head: "KEY", cell: func(v ConfigValue) string { return v.Key }},
+		{head: "VALUE", cell: func(v ConfigValue) string { return string(v.Value) }},
+		{head: "ORIGIN", cell: func(v ConfigValue) string {
+			if v.Origin == "flag" {
+				return "flag of " + string(c.Maintainer)
+			}
+			return v.Origin
+		}},
+		{head: "DEFAULT", cell: func(v ConfigValue) string { return string(v.Default) }},
+		{head: "BOUNDS", wide: true, cell: ConfigValue.bounds},
+		{head: "SCOPE", wide: true, cell: func(v ConfigValue) string { return string(v.Scope) }},
+		{head: "PROBLEM", wide: sound, cell: func(v ConfigValue) string { return string(v.Problem) }},
+		{head: "HELP", wide: true, cell: func(v ConfigValue) string { return string(v.Help) }},
+	})
+}
+
+func (v ConfigValue) bounds() string {
+	if v.Least == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s to %s", v.Least, v.Most)
+}
+
 func number[T int64 | uint64](n *T) string {
 	if n == nil {
 		return ""

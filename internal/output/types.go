@@ -265,6 +265,32 @@ type Example struct {
 	ComparedAt     *int64 `json:"compared_at"`
 }
 
+// Config is the answer of config show and config set.
+type Config struct {
+	// Keyspace is null for the cluster.
+	Keyspace Text `json:"keyspace"`
+	// Maintainer is the one that leads, whose flags count.
+	Maintainer Text          `json:"maintainer"`
+	Values     []ConfigValue `json:"config"`
+}
+
+// ConfigValue is a setting.
+type ConfigValue struct {
+	Key string `json:"key"`
+	// Value is as it would be set, null for a rule that there is not.
+	Value  Text   `json:"value"`
+	Origin string `json:"origin"`
+	// What the leader does not know has no default, unit, bounds and scope; a rule has no default and bounds.
+	Default Text `json:"default"`
+	Unit    Text `json:"unit"`
+	Least   Text `json:"least"`
+	Most    Text `json:"most"`
+	Scope   Text `json:"scope"`
+	Help    Text `json:"help"`
+	// Problem says why a stored value has no effect, null if it has.
+	Problem Text `json:"problem"`
+}
+
 // Version is the answer of version.
 type Version struct {
 	Version string `json:"version"`

@@ -10,18 +10,20 @@ import (
 )
 
 // Check looks at values that somebody wants to set; an empty one takes what is stored away. ofKeyspace: they are to be a
-// keyspace's own, and stored are what it, or the cluster, has now: a name that is stored may be taken away whether this
-// version knows it or not.
+// keyspace's own. stored is the cluster's record: what is in there may be taken away whether this version knows it or not.
 func Check(set map[string]string, ofKeyspace bool, stored map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(set)) {
 		value := set[name]
 		s, known := Find(name)
 		_, has := stored[name]
 		switch {
-		case !known && (ofKeyspace || !has || value != ""):
+		case has && value == "":
+		case !known:
 			return unknown(name)
-		case known && ofKeyspace && !s.Keyspace:
+		case ofKeyspace && !s.OfKeyspace():
 			return fault.New(fault.InvalidArgument, "belongs to the whole cluster").On("key", name).Fix("set it without --keyspace")
+		case !ofKeyspace && !s.OfCluster():
+			return fault.New(fault.InvalidArgument, "belongs to each keyspace").On("key", name).Fix("set it with --keyspace KS")
 		case value == "":
 		default:
 			var v Values

@@ -16,3 +16,5 @@
 //
 // Who may call: anybody; everything here is a pure function.
 package settings
+
+//go:generate go test . -run TestDocsAreCurrent -update

@@ -7,11 +7,13 @@ import (
 	"time"
 
 	"github.com/spanward/spanward/internal/fault"
+	"github.com/spanward/spanward/scheduler"
 )
 
 // quantity is what a setting measures, and where its value is kept. Values are written and read as text.
 type quantity struct {
-	// Unit is "duration", "count" or "share"; Default, Least and Most are as a user would write them.
+	// Unit is "duration", "count", "share" or "rule"; Default, Least and Most are as a user would write them, and empty for
+	// a rule.
 	Unit, Default, Least, Most string
 
 	// set puts a value, or says what is wrong with it; nothing is changed then.
@@ -53,6 +55,19 @@ func count(at func(*Values) *int, standard, least, most int) quantity {
 
 func share(at func(*Values) *float64, standard, least, most float64) quantity {
 	return bounded(shares, at, standard, least, most)
+}
+
+// rule is a text that is read elsewhere, of which there is none by default.
+func rule(name string) quantity {
+	return quantity{
+		Unit: "rule",
+		set: func(_ *Values, text string) error {
+			_, err := scheduler.ParseRules(map[string]string{name: text})
+			return err
+		},
+		copyTo: func(_, _ *Values) bool { return false },
+		text:   func(*Values) string { return "" },
+	}
 }
 
 func bounded[T cmp.Ordered](u unit[T], at func(*Values) *T, standard, least, most T) quantity {

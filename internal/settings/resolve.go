@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -44,17 +45,17 @@ func Resolve(l Layers) (Values, []Effective, []Ignored) {
 	var ignored []Ignored
 	out := make([]Effective, 0, len(table))
 	for _, s := range table {
-		origin := FromDefault
+		origin, stored := FromDefault, ""
 		s.reset(&v)
 		if s.copyTo(&v, &l.Flags) {
 			origin = FromFlag
 		}
 		for _, layer := range []struct {
 			origin Origin
-			stored map[string]string
+			values map[string]string
 			has    bool
-		}{{FromCluster, l.Cluster, true}, {FromKeyspace, l.Keyspace, s.Keyspace}} {
-			text, ok := layer.stored[s.Name]
+		}{{FromCluster, l.Cluster, s.OfCluster()}, {FromKeyspace, l.Keyspace, s.OfKeyspace()}} {
+			text, ok := layer.values[s.Name]
 			if !ok || !layer.has {
 				continue
 			}
@@ -62,13 +63,13 @@ func Resolve(l Layers) (Values, []Effective, []Ignored) {
 				ignored = append(ignored, Ignored{s.Name, text, why(err)})
 				continue
 			}
-			origin = layer.origin
+			origin, stored = layer.origin, text
 		}
-		out = append(out, Effective{s, s.text(&v), origin})
+		out = append(out, Effective{s, cmp.Or(s.text(&v), stored), origin})
 	}
 	for _, name := range slices.Sorted(maps.Keys(l.Cluster)) {
-		if _, known := Find(name); !known {
-			ignored = append(ignored, Ignored{name, l.Cluster[name], "no setting of this version"})
+		if s, known := Find(name); !known || !s.OfCluster() {
+			ignored = append(ignored, Ignored{name, l.Cluster[name], "is unknown to this version"})
 		}
 	}
 	return v, out, ignored
@@ -84,7 +85,7 @@ func (v Values) Of(keyspace map[string]string) Values {
 	return v
 }
 
-var perKeyspace = slices.DeleteFunc(slices.Clone(table), func(s Setting) bool { return !s.Keyspace })
+var perKeyspace = slices.DeleteFunc(slices.Clone(table), func(s Setting) bool { return !s.OfKeyspace() })
 
 // CheckFlags refuses values that are out of bounds; zero values are none.
 func CheckFlags(v Values) error {

@@ -1,6 +1,10 @@
 package settings
 
-import "time"
+import (
+	"time"
+
+	"github.com/spanward/spanward/scheduler"
+)
 
 // Values are what the control plane works with. Of a layer that need not have all of them the zero value is none.
 type Values struct {
@@ -33,11 +37,21 @@ const (
 	ShortestHistoryAge = 5 * time.Minute
 )
 
+// Scope says whose a setting is.
+type Scope string
+
+// The scopes.
+const (
+	Cluster  Scope = "cluster"
+	Keyspace Scope = "keyspace"
+	// Both: a keyspace may have its own value, else that of the cluster counts.
+	Both Scope = "both"
+)
+
 // Setting is a row of the table.
 type Setting struct {
-	Name string
-	// Keyspace: a keyspace may have its own value.
-	Keyspace bool
+	Name  string
+	Scope Scope
 	// Flag of `spanward maintainer` that gives the value where nothing is stored, "" for none.
 	Flag string
 	// Help is one line.
@@ -48,70 +62,92 @@ type Setting struct {
 
 var table = []Setting{
 	{
-		Name: "open-timeout", Keyspace: true, Flag: "open-timeout", quantity: duration(func(v *Values) *time.Duration { return &v.OpenTimeout }, time.Minute, time.Millisecond, LongestTimeout),
+		Name: "open-timeout", Scope: Both, Flag: "open-timeout", quantity: duration(func(v *Values) *time.Duration { return &v.OpenTimeout }, time.Minute, time.Millisecond, LongestTimeout),
 		Help: "how long the opening of one span may take, unless an initial copy gets further, before it is tried elsewhere",
 	},
 	{
-		Name: "close-timeout", Keyspace: true, Flag: "close-timeout", quantity: duration(func(v *Values) *time.Duration { return &v.CloseTimeout }, time.Minute, time.Millisecond, LongestTimeout),
+		Name: "close-timeout", Scope: Both, Flag: "close-timeout", quantity: duration(func(v *Values) *time.Duration { return &v.CloseTimeout }, time.Minute, time.Millisecond, LongestTimeout),
 		Help: "how long the closing of one span may take before it is shown as stuck",
 	},
 	{
-		Name: "settle", quantity: duration(func(v *Values) *time.Duration { return &v.Settle }, 500*time.Millisecond, time.Millisecond, time.Minute),
+		Name: "settle", Scope: Cluster, quantity: duration(func(v *Values) *time.Duration { return &v.Settle }, 500*time.Millisecond, time.Millisecond, time.Minute),
 		Help: "how long a new leader waits for registered nodes to connect before it places spans freely",
 	},
 	{
-		Name: "mass-loss.share", quantity: share(func(v *Values) *float64 { return &v.MassLossShare }, 0.5, 0.01, 1),
+		Name: "mass-loss.share", Scope: Cluster, quantity: share(func(v *Values) *float64 { return &v.MassLossShare }, 0.5, 0.01, 1),
 		Help: "failover is held when more than this share of all nodes is lost at once; 1 never holds it",
 	},
 	{
-		Name: "mass-loss.least", quantity: count(func(v *Values) *int { return &v.MassLossLeast }, 3, 1, 100_000),
-		Help: "and at least so many nodes",
+		Name: "mass-loss.least", Scope: Cluster, quantity: count(func(v *Values) *int { return &v.MassLossLeast }, 3, 1, 100_000),
+		Help: "failover is held only when at least so many nodes are lost at once",
 	},
 	{
-		Name: "mass-loss.window", quantity: duration(func(v *Values) *time.Duration { return &v.MassLossWindow }, 2*time.Second, 100*time.Millisecond, LongestWindow),
+		Name: "mass-loss.window", Scope: Cluster, quantity: duration(func(v *Values) *time.Duration { return &v.MassLossWindow }, 2*time.Second, 100*time.Millisecond, LongestWindow),
 		Help: "the time within which nodes must be lost to count as lost at once",
 	},
 	{
-		Name: "mass-loss.hold", quantity: duration(func(v *Values) *time.Duration { return &v.MassLossHold }, 10*time.Second, 100*time.Millisecond, LongestHold),
+		Name: "mass-loss.hold", Scope: Cluster, quantity: duration(func(v *Values) *time.Duration { return &v.MassLossHold }, 10*time.Second, 100*time.Millisecond, LongestHold),
 		Help: "how long failover is held at most for such nodes to come back",
 	},
 	{
-		Name: "ask-retry", quantity: duration(func(v *Values) *time.Duration { return &v.AskRetry }, 2*time.Second, 10*time.Millisecond, time.Hour),
+		Name: "ask-retry", Scope: Cluster, quantity: duration(func(v *Values) *time.Duration { return &v.AskRetry }, 2*time.Second, 10*time.Millisecond, time.Hour),
 		Help: "how long the leader waits for a node to answer before it asks again; it doubles each time",
 	},
 	{
-		Name: "ask-retry.max", quantity: duration(func(v *Values) *time.Duration { return &v.AskRetryMax }, 30*time.Second, 10*time.Millisecond, time.Hour),
+		Name: "ask-retry.max", Scope: Cluster, quantity: duration(func(v *Values) *time.Duration { return &v.AskRetryMax }, 30*time.Second, 10*time.Millisecond, time.Hour),
 		Help: "the longest such wait",
 	},
 	{
-		Name: "open-retry", quantity: duration(func(v *Values) *time.Duration { return &v.OpenRetry }, time.Second, 10*time.Millisecond, time.Hour),
+		Name: "open-retry", Scope: Cluster, quantity: duration(func(v *Values) *time.Duration { return &v.OpenRetry }, time.Second, 10*time.Millisecond, time.Hour),
 		Help: "how long the leader waits after an opening that failed; it doubles each time",
 	},
 	{
-		Name: "open-retry.max", quantity: duration(func(v *Values) *time.Duration { return &v.OpenRetryMax }, time.Minute, 10*time.Millisecond, time.Hour),
+		Name: "open-retry.max", Scope: Cluster, quantity: duration(func(v *Values) *time.Duration { return &v.OpenRetryMax }, time.Minute, 10*time.Millisecond, time.Hour),
 		Help: "the longest such wait",
 	},
 	{
-		Name: "in-flight", quantity: count(func(v *Values) *int { return &v.InFlight }, 512, 1, 100_000),
+		Name: "in-flight", Scope: Cluster, quantity: count(func(v *Values) *int { return &v.InFlight }, 512, 1, 100_000),
 		Help: "the most asks that one node has not answered yet",
 	},
 	{
-		Name: "drain.in-flight", quantity: count(func(v *Values) *int { return &v.DrainInFlight }, 64, 1, 100_000),
+		Name: "drain.in-flight", Scope: Cluster, quantity: count(func(v *Values) *int { return &v.DrainInFlight }, 64, 1, 100_000),
 		Help: "the most spans that the drain of one node moves at a time",
 	},
 	{
-		Name: "progress-interval", quantity: duration(func(v *Values) *time.Duration { return &v.ProgressInterval }, 10*time.Second, 100*time.Millisecond, time.Hour),
+		Name: "progress-interval", Scope: Cluster, quantity: duration(func(v *Values) *time.Duration { return &v.ProgressInterval }, 10*time.Second, 100*time.Millisecond, time.Hour),
 		Help: "how often checkpoints are stored; a span whose node dies goes back by up to this much",
 	},
 	{
-		Name: "history-age", Flag: "history-age", quantity: duration(func(v *Values) *time.Duration { return &v.HistoryAge }, 7*day, ShortestHistoryAge, 100*365*day),
+		Name: "history-age", Scope: Cluster, Flag: "history-age", quantity: duration(func(v *Values) *time.Duration { return &v.HistoryAge }, 7*day, ShortestHistoryAge, 100*365*day),
 		Help: "how long finished operators, and request ids, are remembered",
 	},
 	{
-		Name: "history-count", Flag: "history-count", quantity: count(func(v *Values) *int { return &v.HistoryCount }, 10_000, 1, 1_000_000),
+		Name: "history-count", Scope: Cluster, Flag: "history-count", quantity: count(func(v *Values) *int { return &v.HistoryCount }, 10_000, 1, 1_000_000),
 		Help: "how many finished operators are remembered in each keyspace",
 	},
+	{
+		Name: scheduler.SettingRequire, Scope: Keyspace, quantity: rule(scheduler.SettingRequire),
+		Help: "labels that a node must have to run a span of the keyspace: zone=a|b,disk=ssd",
+	},
+	{
+		Name: scheduler.SettingPrefer, Scope: Keyspace, quantity: rule(scheduler.SettingPrefer),
+		Help: "labels of nodes that get its spans before others do, written the same",
+	},
+	{
+		Name: scheduler.SettingSpread, Scope: Keyspace, quantity: rule(scheduler.SettingSpread),
+		Help: "a label over whose values its spans are spread evenly: zone",
+	},
+	{
+		Name: scheduler.SettingPin, Scope: Keyspace, quantity: rule(scheduler.SettingPin),
+		Help: "ranges whose spans run on one node and nowhere else: a:c=n1,m:=n2",
+	},
 }
+
+// OfCluster and OfKeyspace say where it can be set.
+func (s Setting) OfCluster() bool { return s.Scope != Keyspace }
+
+// OfKeyspace is the other half.
+func (s Setting) OfKeyspace() bool { return s.Scope != Cluster }
 
 // pairs are settings of which the first must not exceed the second.
 var pairs = []struct {

@@ -3355,13 +3355,13 @@ type ConfigValue struct {
 	// origin: default flag cluster keyspace
 	Origin  string `protobuf:"bytes,3,opt,name=origin,proto3" json:"origin,omitempty"`
 	Default string `protobuf:"bytes,4,opt,name=default,proto3" json:"default,omitempty"`
-	// unit: duration count share; empty for a key that the leader does not know.
+	// unit: duration count share rule; empty for a key that the leader does not know.
 	Unit  string `protobuf:"bytes,5,opt,name=unit,proto3" json:"unit,omitempty"`
 	Least string `protobuf:"bytes,6,opt,name=least,proto3" json:"least,omitempty"`
 	Most  string `protobuf:"bytes,7,opt,name=most,proto3" json:"most,omitempty"`
-	// per_keyspace: a keyspace may have its own value.
-	PerKeyspace bool   `protobuf:"varint,8,opt,name=per_keyspace,json=perKeyspace,proto3" json:"per_keyspace,omitempty"`
-	Help        string `protobuf:"bytes,9,opt,name=help,proto3" json:"help,omitempty"`
+	// scope: cluster, keyspace, or both where a keyspace may have its own value.
+	Scope string `protobuf:"bytes,8,opt,name=scope,proto3" json:"scope,omitempty"`
+	Help  string `protobuf:"bytes,9,opt,name=help,proto3" json:"help,omitempty"`
 	// problem says why a stored value has no effect.
 	Problem       string `protobuf:"bytes,10,opt,name=problem,proto3" json:"problem,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -3447,11 +3447,11 @@ func (x *ConfigValue) GetMost() string {
 	return ""
 }
 
-func (x *ConfigValue) GetPerKeyspace() bool {
+func (x *ConfigValue) GetScope() string {
 	if x != nil {
-		return x.PerKeyspace
+		return x.Scope
 	}
-	return false
+	return ""
 }
 
 func (x *ConfigValue) GetHelp() string {
@@ -4301,7 +4301,7 @@ const file_api_control_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"maintainer\x18\x02 \x01(\tR\n" +
 	"maintainer\x128\n" +
-	"\x06values\x18\x03 \x03(\v2 .spanward.control.v1.ConfigValueR\x06values\"\xf6\x01\n" +
+	"\x06values\x18\x03 \x03(\v2 .spanward.control.v1.ConfigValueR\x06values\"\xe9\x01\n" +
 	"\vConfigValue\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value\x12\x16\n" +
@@ -4309,8 +4309,8 @@ const file_api_control_v1_control_proto_rawDesc = "" +
 	"\adefault\x18\x04 \x01(\tR\adefault\x12\x12\n" +
 	"\x04unit\x18\x05 \x01(\tR\x04unit\x12\x14\n" +
 	"\x05least\x18\x06 \x01(\tR\x05least\x12\x12\n" +
-	"\x04most\x18\a \x01(\tR\x04most\x12!\n" +
-	"\fper_keyspace\x18\b \x01(\bR\vperKeyspace\x12\x12\n" +
+	"\x04most\x18\a \x01(\tR\x04most\x12\x14\n" +
+	"\x05scope\x18\b \x01(\tR\x05scope\x12\x12\n" +
 	"\x04help\x18\t \x01(\tR\x04help\x12\x18\n" +
 	"\aproblem\x18\n" +
 	" \x01(\tR\aproblem\"H\n" +
