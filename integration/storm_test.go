@@ -78,8 +78,8 @@ func TestStorm(t *testing.T) {
 		{"copy", false, "", ""}, {"spare", true, "pkg/p", "pkg/q"}, {"gated", true, "pkg/a", "pkg/m"},
 	}}
 	blowing, calm := context.WithCancel(context.Background())
-	defer calm()
 	wait := g.blow(blowing)
+	defer func() { calm(); wait() }()
 	began = time.Now()
 	struck := storm(c, blow, dirs)
 	t.Logf("the storm was over after %v", time.Since(began).Round(time.Millisecond))
