@@ -227,7 +227,7 @@ func TestUnhealthyProcessLosesItsSession(t *testing.T) {
 		time.Sleep(time.Minute)
 		sick.Store(true)
 		time.Sleep(2500 * time.Millisecond) // and up to 1.5 s since the last renewal: of 4.5 s
-		sick.Store(false) // in time
+		sick.Store(false)                   // in time
 		time.Sleep(time.Minute)
 		s.mustAct(t)
 		sick.Store(true)

@@ -11,10 +11,10 @@ import (
 )
 
 const (
-	// MaxChildren is how many spans a split makes at most, MaxSources how many a merge takes: each swap is one
-	// transaction, and etcd takes 128 operations in one.
+	// MaxChildren is how many spans a split makes at most: its swap is one transaction, and etcd takes 128 operations in one.
 	MaxChildren = 60
-	MaxSources  = 16
+	// MaxSources is how many spans a merge takes at most, for the same reason.
+	MaxSources = 16
 )
 
 // SwapClaimed is the commit point of a split or a merge: the parents and their claims go, the children come, each claimed for an
