@@ -61,8 +61,8 @@ test-race: ## run the tests under the race detector
 	fi
 
 .PHONY: test-full
-test-full: test-race ## test-race, then properties with fifty times the cases, deeper explorations, and mutants
-	SPANWARD_DEEP=1 $(GO) test -count=1 -timeout 60m $(TESTFLAGS) ./internal/explore
+test-full: test-race ## test-race, then properties with fifty times the cases, deeper explorations, all faults, and mutants
+	SPANWARD_DEEP=1 $(GO) test -count=1 -timeout 60m $(TESTFLAGS) ./internal/explore ./integration/world
 	pkgs='$(RAPID_PKGS)'
 	if [ -n "$$pkgs" ]; then
 		$(GO) test -count=1 -timeout 60m $(TESTFLAGS) $$pkgs -args -rapid.checks=5000
