@@ -271,7 +271,15 @@ func TestDrainKeepsToCapacity(t *testing.T) {
 			dry.GetMoves()[0].GetTo() != "n2" || !strings.Contains(dry.GetStuck()[0].GetReason(), "capacity of 6") || w.nodeConfig("n1").Draining {
 			t.Fatalf("%v %v", dry, err)
 		}
+		w.nodes[0].answers(func(*sessionv1.Ask) sessionv1.StageResult_Result { return sessionv1.StageResult_RESULT_UNSPECIFIED })
 		w.mustDrain("m1", "n1")
+		time.Sleep(time.Second)
+		w.put(w.layout.NodeConfig("n2"), record.EncodeNodeConfig(record.NodeConfig{Weight: 2})) // so that it is planned again
+		time.Sleep(time.Second)
+		if n := len(w.inFlight()); n != 6 {
+			t.Errorf("%d moves are in flight to a node that takes 6", n)
+		}
+		w.nodes[0].obey()
 		w.eventually("full", 10*time.Second, func() string {
 			if o := w.owners("ks"); o["n2"] != 6 || len(w.inFlight()) > 0 {
 				return fmt.Sprint(o)
