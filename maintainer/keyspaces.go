@@ -36,7 +36,6 @@ type ending struct {
 func (l *loop) noteKeyspace(name string) {
 	ks := l.state.Keyspace(name)
 	delete(l.rules, name)
-	l.drains.unpark() // it may have other rules now
 	switch {
 	case ks.Pending == nil:
 		delete(l.ending, name)

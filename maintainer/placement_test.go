@@ -246,6 +246,24 @@ func TestSpreadOverALabel(t *testing.T) {
 		w.node("b2", in("b"))
 		w.mustDrain("m2", "b1")
 		w.onNodes("ks", map[string]int{"a1": 4, "b2": 4, "c1": 4})
+		add := func(start, end string) {
+			_, err := w.ask("m2").AddSpan(w.t.Context(), &controlv1.AddSpanRequest{Cluster: "test", RequestId: start, Keyspace: "ks", Range: keyRange(start, end)})
+			w.must(err)
+		}
+		add("w", "x") // each zone has 4, and the nodes of b and c carry least
+		w.onNodes("ks", map[string]int{"a1": 4, "b2": 5, "c1": 4})
+		moved := map[operator.Ref]string{}
+		for _, s := range w.listed(w.ask("m2"), &controlv1.ListSpansRequest{Keyspace: "ks"}) {
+			if s.GetNode() == "a1" && len(moved) < 3 {
+				moved[operator.Ref{Keyspace: "ks", ID: span.ID(s.GetId())}] = "c1"
+			}
+		}
+		for r, to := range moved { // a user may, and what comes next makes up for it
+			w.outcome("ks", w.move("m2", r, to).GetId(), time.Minute)
+		}
+		w.onNodes("ks", map[string]int{"a1": 1, "b2": 5, "c1": 7})
+		add("x", "y")
+		w.onNodes("ks", map[string]int{"a1": 2, "b2": 5, "c1": 7})
 	})
 }
 

@@ -77,7 +77,8 @@ func (a *app) newKeyspaceSet() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               "set KS k=v…",
 		Short:             "change settings of a keyspace",
-		Example:           "  spanward keyspace set orders dest-compact=1h",
+		Long:              "Change settings of a keyspace. Those that are not named stay.\n\n" + placeHelp,
+		Example:           "  spanward keyspace set orders dest-compact=1h\n  spanward keyspace set orders place.require=zone=a place.prefer=",
 		ValidArgsFunction: a.completeArgs(a.keyspaceNames),
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) < 2 {

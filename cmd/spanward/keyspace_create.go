@@ -26,6 +26,14 @@ type keyspaceCreate struct {
 	set      []string
 }
 
+const placeHelp = `Settings that begin with "place." say which nodes run the spans, by the labels that nodes were started with. They count from
+the next time that a span is placed; what runs stays where it is. An empty value takes one back.
+
+    place.require=zone=a|b,disk=ssd   only nodes with all of it
+    place.prefer=zone=a               these first, as long as one of them has room
+    place.spread=zone                 as many spans for each value of the label
+    place.pin=a:c=n1,m:=n2            these keys on that node only`
+
 func (a *app) newKeyspaceCreate() *cobra.Command {
 	var f keyspaceCreate
 	cmd := &cobra.Command{
@@ -33,10 +41,13 @@ func (a *app) newKeyspaceCreate() *cobra.Command {
 		Short: "create a keyspace with one span per range",
 		Long: `Create a keyspace with one span per range. Nothing is placed before all of them are recorded. With thousands of ranges that
 takes a while: how far it is goes to stderr, and "keyspace show" tells it, too. If the command is interrupted repeat it, with
-the same --request-id and ranges, and it goes on where it was; or give the keyspace up with "keyspace delete".`,
+the same --request-id and ranges, and it goes on where it was; or give the keyspace up with "keyspace delete".
+
+` + placeHelp,
 		Example: `  spanward keyspace create orders --workload mirror --range : --set source=http://a:2379 --set dest=http://b:2379 --wait
   spanward keyspace create many --workload gate --ranges ranges.txt --request-id many-1
-  spanward keyspace create test --workload gate --range a:m --range m:`,
+  spanward keyspace create test --workload gate --range a:m --range m:
+  spanward keyspace create near --workload gate --set place.require=zone=a|b --set place.spread=zone`,
 		Args: exactly("KS"),
 		RunE: a.changing(&f.changeFlags, func(ctx context.Context, c *cluster, args []string) error {
 			return a.createKeyspace(ctx, c, &f, args[0])
@@ -46,7 +57,7 @@ the same --request-id and ranges, and it goes on where it was; or give the keysp
 	cmd.Flags().StringVar(&f.workload, "workload", "", "what runs on each span: mirror, gate, … (required)")
 	cmd.Flags().StringArrayVar(&f.ranges, "range", nil, "range of a span, START:END; several may follow, or repeat it")
 	cmd.Flags().StringVar(&f.file, "ranges", "", "file with one range a line, - for stdin")
-	cmd.Flags().StringArrayVar(&f.set, "set", nil, "setting of the workload, k=v; several may follow, or repeat it")
+	cmd.Flags().StringArrayVar(&f.set, "set", nil, "setting of the workload or of placement, k=v; several may follow, or repeat it")
 	several(cmd.Flags(), "range", ":")
 	several(cmd.Flags(), "set", "=")
 	return cmd

@@ -35,7 +35,7 @@ type (
 		Term     int64
 		Nodes    map[string]int
 		Spans    map[string]int
-		Problems []struct{ Kind, Message string }
+		Problems []struct{ Kind, Keyspace, Span, Message string }
 	}
 	// Keyspace is "keyspace show".
 	Keyspace struct {
