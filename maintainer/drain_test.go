@@ -361,7 +361,7 @@ func TestADrainOfASessionEndsWithIt(t *testing.T) {
 func TestDrainLeavesOperatorsAlone(t *testing.T) {
 	inWorld(t, func(w *world) {
 		m, refs := w.crowd(2, "n1", "n2", "n3")
-		w.nodes[0].answers(func(a *sessionv1.Ask) sessionv1.StageResult_Result {
+		w.nodes[0].answers(func(*sessionv1.Ask) sessionv1.StageResult_Result {
 			return sessionv1.StageResult_RESULT_UNSPECIFIED // it never begins
 		})
 		resp, err := w.ask("m1").MoveSpan(w.t.Context(), &controlv1.MoveSpanRequest{Cluster: "test", Keyspace: "ks", Span: string(refs[0].ID), To: "n3"})
@@ -395,7 +395,7 @@ func TestDrainPlansAnewWhenItsTargetDies(t *testing.T) {
 	inWorld(t, func(w *world) {
 		m, refs := w.crowd(1, "n1", "n2")
 		n1 := w.nodes[0]
-		n1.answers(func(a *sessionv1.Ask) sessionv1.StageResult_Result { return sessionv1.StageResult_RESULT_UNSPECIFIED })
+		n1.answers(func(*sessionv1.Ask) sessionv1.StageResult_Result { return sessionv1.StageResult_RESULT_UNSPECIFIED })
 		w.mustDrain("m1", "n1")
 		w.eventually("accepted", 5*time.Second, func() string {
 			if i := w.span(refs[0]).Intent; i == nil || i.To != "n2" {
@@ -425,7 +425,7 @@ func TestDrainPlansAnewWhenItsTargetDies(t *testing.T) {
 func TestDrainDoesNotSpin(t *testing.T) {
 	inWorld(t, func(w *world) {
 		m, _ := w.crowd(20, "n1", "n2", "n3")
-		w.nodes[1].answers(func(a *sessionv1.Ask) sessionv1.StageResult_Result { return sessionv1.StageResult_RESULT_OPEN_FAILED })
+		w.nodes[1].answers(func(*sessionv1.Ask) sessionv1.StageResult_Result { return sessionv1.StageResult_RESULT_OPEN_FAILED })
 		before := m.Stats()
 		w.mustDrain("m1", "n1")
 		w.inState("m1", "n1", nodeDrained, time.Minute)
