@@ -5,8 +5,8 @@
 // freeze expires every lease) from turning into a stampede. Balancing comes on top of the same values.
 //
 // What is promised: pure functions of their arguments; the same input gives the same plan, in the same order.
-// No plan exceeds a node's capacity or budget, names a node that is not eligible, or breaks what a keyspace requires. A span that cannot be placed
-// is returned with the reason.
+// No plan exceeds a node's capacity or budget, names a node that is not eligible, or breaks what a keyspace requires. A
+// span that cannot be placed is returned with the reason.
 //
 // What is not: safety. A plan may be out of date when it is carried out; the compares of the claims decide.
 //
