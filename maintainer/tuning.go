@@ -61,8 +61,6 @@ func (l *loop) retune() {
 		w.hasten(now, l.tuned.Values)
 		l.dirty.push(r)
 	}
-	l.roomier = true
-	l.freed = max(l.freed, l.tuned.InFlight)
 }
 
 // hasten shortens pauses that began when they were longer.

@@ -171,6 +171,23 @@ var leading = []mutant{
 		test: "TestBadInputChangesNothing",
 	},
 	{
+		name: "settings overwritten",
+		rule: "settings are rewritten only as they were read",
+		file: "operator/leader_node.go",
+		old:  "If:   []txn.Cmp{txn.At(key, mod)},\n",
+		new:  "If:   []txn.Cmp{txn.At(key, mod)}[:0],\n",
+		pkg:  "maintainer",
+		test: "TestASetIsPlannedAnewWhenTheRecordMoves",
+	},
+	{
+		name: "settings changed for the next leader only",
+		rule: "a setting counts at once, for what is under way",
+		file: "maintainer/change.go",
+		old:  "if d.Config {",
+		new:  "if false {",
+		test: "TestADeadlineChangedOnlineTakesEffect",
+	},
+	{
 		name: "others of a superseded merge forgotten",
 		rule: "superseding a merge rolls all its members back together",
 		file: "maintainer/accept_supersede.go",
