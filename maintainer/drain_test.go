@@ -1,11 +1,14 @@
 package maintainer
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	controlv1 "github.com/spanward/spanward/api/control/v1"
 	sessionv1 "github.com/spanward/spanward/api/session/v1"
@@ -139,13 +142,14 @@ func TestADrainEmptiesANode(t *testing.T) {
 	})
 }
 
-// inFlight are the moves that stand in span records.
+// inFlight are the moves that stand in span records, all at one revision: read one by one they would be more.
 func (w *world) inFlight() (out []*record.Intent) {
-	for key := range w.everything() {
-		if !strings.HasPrefix(key, w.layout.Spans("ks")) {
-			continue
-		}
-		if s, err := record.DecodeSpan(w.get(key).Kvs[0].Value); err == nil && s.Intent != nil {
+	r, err := w.etcd.Client().Get(context.Background(), w.layout.Spans("ks"), clientv3.WithPrefix())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, kv := range r.Kvs {
+		if s, err := record.DecodeSpan(kv.Value); err == nil && s.Intent != nil {
 			out = append(out, s.Intent)
 		}
 	}
