@@ -74,7 +74,8 @@ func bounded[T cmp.Ordered](u unit[T], at func(*Values) *T, standard, least, mos
 	q := quantity{Unit: u.name, Default: u.text(standard), Least: u.text(least), Most: u.text(most)}
 	q.set = func(v *Values, text string) error {
 		x, err := u.parse(text)
-		if err != nil || !(x >= least && x <= most) { // written so that NaN is refused
+		inside := x >= least && x <= most // what is no number is not
+		if err != nil || !inside {
 			return fault.New(fault.InvalidArgument, "is not a %s from %s to %s", u.name, q.Least, q.Most).
 				Fix("write for example %s; the default is %s", u.example, q.Default)
 		}

@@ -113,7 +113,8 @@ func TestBadValuesAreRefused(t *testing.T) {
 		want       string // the whole line
 	}{
 		{
-			map[string]string{"open-timout": "1m"}, false,
+			map[string]string{"open-timout": "1m"},
+			false,
 			`key "open-timout": is not a setting; did you mean open-timeout? ` + "`spanward config show -o wide` explains all of them",
 		},
 		{map[string]string{"zebra": "1"}, false, "key \"zebra\": is not a setting; see `spanward config show -o wide`"},
@@ -122,7 +123,8 @@ func TestBadValuesAreRefused(t *testing.T) {
 		{map[string]string{"place.spread": "zone"}, false, `key "place.spread": belongs to each keyspace; set it with --keyspace KS`},
 		{map[string]string{"place.spred": "zone"}, true, "key \"place.spred\": is not a setting; did you mean place.spread? `spanward config show -o wide` explains all of them"},
 		{
-			map[string]string{"place.require": "zone"}, true,
+			map[string]string{"place.require": "zone"},
+			true,
 			`place.require "zone": has "zone", which is no label=value; write for example zone=a, zone=a|b or zone=a,disk=ssd; an empty value takes it back`,
 		},
 		{map[string]string{"settle": "0"}, false, `settle "0": is not a duration from 1ms to 1m; write for example 90s or 5m; the default is 500ms`},

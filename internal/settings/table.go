@@ -28,9 +28,10 @@ type Values struct {
 
 const (
 	day = 24 * time.Hour
-	// LongestWindow and LongestHold are what somebody has to remember who wants to tell that many nodes were lost at once.
+	// LongestWindow and LongestHold are together how far back somebody has to remember lost nodes.
 	LongestWindow = time.Minute
-	LongestHold   = 10 * time.Minute
+	// LongestHold is the other part.
+	LongestHold = 10 * time.Minute
 	// LongestTimeout bounds how patient somebody may want to be.
 	LongestTimeout = day
 	// ShortestHistoryAge leaves everybody time to repeat a request whose outcome he does not know.
