@@ -182,22 +182,29 @@ func (l *loop) isDeaf(session int64) bool {
 func (l *loop) tryTheDeaf(now time.Time) {
 	for session, until := range l.deaf {
 		if !now.Before(until) {
-			delete(l.deaf, session)
-			l.roomier = true
+			l.hears(session)
 		}
+	}
+}
+
+// hears: a node that did not answer does, or has another chance. What waits for it is looked at.
+func (l *loop) hears(session int64) {
+	if l.isDeaf(session) {
+		delete(l.deaf, session)
+		l.roomier = true
 	}
 }
 
 // getStuck says that nothing but the node itself, or an administrator, can end the stage. It takes room from no other
 // span: what is stuck no longer counts as in flight.
 func (l *loop) getStuck(m operator.Member, w *work) {
+	if w.ask != nil && w.ask.state == asked {
+		l.answered(m.Ref, w, taken) // also of an ask that followed upon a refusal
+	}
 	if w.stage.stuck {
 		return
 	}
 	w.stage.stuck = true
-	if w.ask != nil && w.ask.state == asked {
-		l.answered(m.Ref, w, taken)
-	}
 	k := stuckKnown{claim: w.stage.claim, node: w.stage.who.Node, since: w.stage.began, doing: doing(m, w)}
 	if m.Intent != nil {
 		k.purpose = " for " + record.KindName(m.Intent.Kind) + " " + m.Intent.Operator

@@ -57,8 +57,8 @@ type loop struct {
 	// unplaced are spans that no node can take; they are looked at again when nodes change or, if roomier, soon.
 	unplaced map[operator.Ref]struct{}
 	roomier  bool
-	// crowded are spans that wait for nodes to answer other asks; freed counts the answers.
-	crowded queue
+	// crowded are spans that wait for a session to answer other asks, those under 0 for any; freed counts the answers.
+	crowded map[int64]*queue
 	freed   int
 	// out are the asks of this turn by session, outConfirm the spans to confirm.
 	out        map[int64][]*sessionv1.Ask
@@ -98,7 +98,7 @@ func newLoop(m *Maintainer, t *term) *loop {
 		events: make(chan func(), eventQueue), dirty: newQueue(), starting: true,
 		works: map[operator.Ref]*work{}, counted: map[operator.Ref]operator.Identity{},
 		on: map[int64]map[operator.Ref]struct{}{}, asked: map[int64]map[operator.Ref]struct{}{},
-		streams: map[int64]*stream{}, unplaced: map[operator.Ref]struct{}{}, crowded: newQueue(),
+		streams: map[int64]*stream{}, unplaced: map[operator.Ref]struct{}{}, crowded: map[int64]*queue{},
 		out: map[int64][]*sessionv1.Ask{}, outConfirm: map[int64][]*sessionv1.SpanRef{},
 		deaf: map[int64]time.Time{}, evicting: map[string]*evicting{},
 		silent: map[string]time.Time{}, hold: newHold(), progress: newProgress(),
@@ -217,24 +217,6 @@ func (l *loop) post(do func()) bool {
 		return true
 	case <-l.t.over.Done():
 		return false
-	}
-}
-
-// makeRoom looks again at spans that waited for room on nodes: as many as there are answers.
-func (l *loop) makeRoom() {
-	if len(l.asked) == 0 {
-		l.freed = max(l.freed, l.tuned.InFlight)
-	}
-	for ; l.freed > 0; l.freed-- {
-		r, ok := l.crowded.pop()
-		if !ok {
-			break
-		}
-		l.dirty.push(r)
-	}
-	l.freed = 0
-	if l.roomier {
-		l.lookAtUnplaced()
 	}
 }
 

@@ -154,7 +154,7 @@ func (l *loop) schedulerWant(w want) scheduler.Want {
 func (l *loop) park(u scheduler.Unplaced) {
 	l.waitBarred(u.Ref, l.work(u.Ref), u.Why, u.Ruled)
 	if u.Budget {
-		l.crowded.push(u.Ref)
+		l.crowd(u.Session, u.Ref)
 		return
 	}
 	l.unplaced[u.Ref] = struct{}{}
@@ -193,7 +193,7 @@ func (l *loop) ineligible(session int64, cfg record.NodeConfig, named bool) stri
 	case named:
 		return ""
 	case l.isDeaf(session):
-		return "does not answer"
+		return "not answering"
 	case cfg.Cordoned:
 		return "cordoned"
 	case cfg.Drains(session):
@@ -248,7 +248,7 @@ func (l *loop) askOwner(m operator.Member, w *work, want ask, now time.Time) str
 		}
 	}
 	if len(l.asked[want.session]) >= l.tuned.InFlight {
-		l.crowded.push(m.Ref)
+		l.crowd(want.session, m.Ref)
 		return want.node + " has as many asks in flight as it may"
 	}
 	l.begin(m.Span, w, &want, now)

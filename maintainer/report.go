@@ -89,7 +89,7 @@ func take(k *spanKnown, session int64, s *sessionv1.SpanStatus) {
 func (l *loop) result(st *stream, res *sessionv1.StageResult) {
 	r := operator.Ref{Keyspace: res.GetKeyspace(), ID: span.ID(res.GetSpan())}
 	w := l.works[r]
-	delete(l.deaf, st.session)
+	l.hears(st.session)
 	home, answers := l.answering(r)
 	mine := answers != nil && answers.ask != nil && answers.ask.session == st.session
 	l.revokeAnswered(r, res)

@@ -115,7 +115,7 @@ func (l *loop) streamUp(s *stream) {
 		l.lostAsks(s.session)
 	}
 	l.streams[s.session] = s
-	delete(l.deaf, s.session)
+	l.hears(s.session)
 	l.known.updateNode(s.session, func(k *nodeKnown) { k.connected, k.since = true, time.Now() })
 	l.noteReach(s.node)
 	l.log.Info("dispatcher registered", zap.String("node", s.node), zap.Int64("session", s.session))

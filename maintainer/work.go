@@ -134,7 +134,7 @@ func (l *loop) forget(r operator.Ref) {
 	l.count(r, operator.Identity{})
 	delete(l.unplaced, r)
 	l.stay(r)
-	l.drains.moves.set(r, heading{})
+	l.head(r, heading{})
 	l.known.forget(r)
 }
 
@@ -147,7 +147,7 @@ func (l *loop) count(r operator.Ref, who operator.Identity) {
 	if was.Session != 0 {
 		remove(l.on, was.Session, r)
 		tally(l.shares, share{was.Session, r.Keyspace}, -1)
-		l.roomier = l.roomier || len(l.unplaced) > 0 || l.drains.waiting()
+		l.hasRoom()
 	}
 	if who.Session == 0 {
 		delete(l.counted, r)
@@ -157,6 +157,19 @@ func (l *loop) count(r operator.Ref, who operator.Identity) {
 	l.drains.moves.arrived(r, who)
 	insert(l.on, who.Session, r)
 	tally(l.shares, share{who.Session, r.Keyspace}, 1)
+}
+
+// head notes where a move takes the span. A target that it goes to no more has room for another.
+func (l *loop) head(r operator.Ref, h heading) {
+	if was := l.drains.moves.headings[r]; was.to != "" && was.to != h.to {
+		l.hasRoom()
+	}
+	l.drains.moves.set(r, h)
+}
+
+// hasRoom is called when a node may take more than before: what waits for that is looked at.
+func (l *loop) hasRoom() {
+	l.roomier = l.roomier || len(l.unplaced) > 0 || l.drains.waiting()
 }
 
 // insert and remove keep sets of spans by session, without empty ones.

@@ -56,8 +56,9 @@ type Assignment struct {
 type Unplaced struct {
 	Ref operator.Ref
 	Why string
-	// Budget: nodes are only busy; it will fit in a moment.
-	Budget bool
+	// Budget: nodes are only busy; it will fit in a moment. Session is the one that is waited for, 0 for any.
+	Budget  bool
+	Session int64
 	// Ruled: without the rules of its keyspace a node would take it.
 	Ruled bool
 }
@@ -123,7 +124,7 @@ func (p *placer) pickOnly(w Want, only string) (*slot, Unplaced) {
 	case s.refuses(w) != "":
 		return nil, Unplaced{Ref: w.Ref, Why: s.refuses(w)}
 	case s.Budget <= 0:
-		return nil, Unplaced{Ref: w.Ref, Why: s.Name + " has as many openings in flight as it may", Budget: true}
+		return nil, Unplaced{Ref: w.Ref, Why: s.Name + " has as many openings in flight as it may", Budget: true, Session: s.Session}
 	}
 	return p.take(s, w), Unplaced{}
 }
