@@ -130,6 +130,12 @@ func (a Actor) openAgain(env Env) (Actor, []Effect) {
 	return a, []Effect{Open{a.Token, a.From}}
 }
 
+// undo gives up what was interrupted, which is not the same as really closed.
+func (a Actor) undo(env Env) (Actor, []Effect) {
+	a.Phase, a.Instance = Aborting, false
+	return a, []Effect{a.sendRecord(env, Undo(env.Layout, a.Span, a.Claim))}
+}
+
 // notRevoked: the leader was replaced, records were changed by hand, or another member of the operator has moved on. A
 // closing goes on as it was; what was interrupted gives its claim up.
 func (a Actor) notRevoked(env Env) (Actor, []Effect) {
@@ -144,7 +150,7 @@ func (a Actor) notRevoked(env Env) (Actor, []Effect) {
 	case a.Claim.Stage == record.StageOpening:
 		a, fx = a.giveClaimUp(env)
 	default:
-		a, fx = a.letGo(env) // it was interrupted, which is not the same as really closed
+		a, fx = a.undo(env)
 	}
 	return a, append([]Effect{said}, fx...)
 }

@@ -152,6 +152,10 @@ func AbortOpening(l keys.Layout, s Span, c Claim, me Identity) txn.Part {
 	}
 }
 
+// Undo gives the claim of a closing up that was interrupted, and leaves the span as it is: nothing was really closed. The
+// record is rewritten for the same reason as in AbortOpening.
+func Undo(l keys.Layout, s Span, c Claim) txn.Part { return AbortOpening(l, s, c, Identity{}) }
+
 // HandBack makes a closed span ownerless without an operator: a clean stop, or an instance that could not go on.
 func HandBack(l keys.Layout, s Span, final record.Position) txn.Part {
 	key, owner := l.Span(s.Keyspace, s.ID), s.Owner

@@ -89,6 +89,7 @@ func TestTransactionsLandOnce(t *testing.T) {
 		"abort":     operator.AbortOpening(w.l, s, c, me),
 		"hand back": operator.HandBack(w.l, owned, record.At(1)),
 		"drop":      operator.DropClaim(w.l, r, c, 0),
+		"undo":      operator.Undo(w.l, owned, c),
 		"drop own":  operator.DropOwn(w.l, s, c),
 		"progress":  operator.PutProgress(w.l, ks, 1, record.Progress{"s": 1}, 3),
 		"new span":  operator.PutNewSpan(w.l, operator.Keyspace{Mod: 1}, s),
@@ -96,5 +97,43 @@ func TestTransactionsLandOnce(t *testing.T) {
 		if !p.Once() {
 			t.Errorf("%s can land twice", name)
 		}
+	}
+}
+
+// A closing that was interrupted is let go of if its operator could not be ended, since another source of the merge has
+// changed meanwhile. Nothing has happened to the span itself then, but a second copy of its claim must not land.
+func TestALateClaimOfAClosingIsRefused(t *testing.T) {
+	w := newWorld(t)
+	n1, n2 := w.start("n1"), w.start("n2")
+	a, b := operator.Ref{Keyspace: ks, ID: "a"}, operator.Ref{Keyspace: ks, ID: "b"}
+	w.add(a, span.Range{Start: "a", End: "b"})
+	w.add(b, span.Range{Start: "b", End: "c"})
+	for r, n := range map[operator.Ref]*node{a: n1, b: n2} {
+		w.next(r, n.name)
+		w.deliver(n, r, false)
+		w.opened(n, r)
+		w.deliver(n, r, false)
+	}
+	w.accept(record.Intent{Kind: record.KindMerge}, a, b)
+	w.next(a, "")
+	late := n2.spans[b].send
+	w.deliver(n2, b, true)
+	w.deliver(n2, b, false)
+	w.revoke(b, false)
+	w.step(n1, a, operator.Stop{})
+	w.closed(n1, a)
+	w.deliver(n1, a, false) // refused: the merge was accepted meanwhile
+	w.deliver(n1, a, false)
+	w.deliver(n2, b, false) // refused: n1 has handed the other source back
+	w.deliver(n2, b, false)
+	if w.claim(b) != nil || n2.spans[b] != nil {
+		t.Fatalf("the claim was not given up:\n%s", w.out.String())
+	}
+	outer := []txn.Cmp{operator.Acting(w.l, operator.Identity{Node: "n2", Session: n2.session}), operator.Leading(w.l, late.Term)}
+	if res := w.apply(n2.lease, outer, late.Part); res.Outcome == txn.Done {
+		t.Fatalf("the second copy of the claim landed: %+v", w.claim(b))
+	}
+	if s, _ := w.span(b); s.Owner.Session != n2.session || s.Intent == nil {
+		t.Errorf("%+v", s)
 	}
 }

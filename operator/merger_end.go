@@ -145,7 +145,7 @@ func (m Merger) interrupted(env Env) (Merger, []Effect) {
 // revoked gives every member back to its own actor: to open again, or to go on closing for the remove.
 func (m Merger) revoked(env Env, ev MergeAnswer) (Merger, []Effect) {
 	if !ev.Done {
-		return m.dropAll(env, "", Actor.letGo) // perhaps only the leader was replaced that had asked for it
+		return m.dropAll(env, "", Actor.undo) // perhaps only the leader was replaced that had asked for it
 	}
 	op, e := m.Operator(), m.early(env)
 	var fx []Effect
