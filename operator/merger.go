@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"slices"
 	"time"
 
 	"github.com/spanward/spanward/internal/record"
@@ -111,9 +112,13 @@ func (Leave) effect()   {}
 
 // NewMerger begins a merge of spans as the leader knows them, in the order of their ranges, with the position from which
 // each is durable. actors are the members' own, each running its span or idle. It refuses, and changes nothing, if the
-// records do not name this session and one merge.
+// records do not name this session and one merge, or if they are not all of its sources: a swap of some would leave the
+// others with an operator that is over.
 func NewMerger(env Env, actors []Actor, spans []Span, from []record.Position, term int64) (Merger, []Effect) {
 	op := operatorOf(spans[0])
+	if !allSources(spans) {
+		return Merger{}, []Effect{refusal(0, op, "", "the spans are not all sources of one merge")}
+	}
 	m := Merger{Phase: MergeClaiming, Members: make([]Actor, len(spans)), Seats: make([]Seat, len(spans))}
 	claims := make([]Claim, len(spans))
 	for n, s := range spans {
@@ -133,6 +138,12 @@ func NewMerger(env Env, actors []Actor, spans []Span, from []record.Position, te
 	return m, []Effect{Send{
 		Part: ClaimAll(env.Layout, spans, claims), Term: term, Key: env.Layout.Operator(first.Keyspace, first.ID),
 	}}
+}
+
+// allSources reports whether spans are what the intent of the first one, a merge, names.
+func allSources(spans []Span) bool {
+	i := spans[0].Intent
+	return i != nil && i.Kind == record.KindMerge && slices.Equal(slices.Sorted(slices.Values(i.Spans)), slices.Sorted(slices.Values(ids(spans))))
 }
 
 func refusal(index int, op, holder, why string) Effect {

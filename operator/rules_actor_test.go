@@ -163,3 +163,12 @@ func TestWhileSomebodyActsTheLeaderWaits(t *testing.T) {
 		}
 	}
 }
+
+// A merge of some of its sources would leave the others with an operator that is over.
+func TestOnlyAllSourcesAreMerged(t *testing.T) {
+	b := newBoard(t, intent(record.KindMerge, append([]string{"further"}, both...)...))
+	m, fx := operator.NewMerger(b.env(), []operator.Actor{b.running(0), b.running(1)}, b.spans, make([]record.Position, 2), 2)
+	if on, _ := effect[operator.On](fx); m.Phase != operator.MergeOver || len(fx) != 1 || on.Effect.(operator.Say).Result != operator.ResultRefused {
+		t.Errorf("phase %d, %+v", m.Phase, fx)
+	}
+}
