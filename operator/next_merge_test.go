@@ -25,6 +25,8 @@ func TestASourceOfAMergeWaitsForNoOtherOwner(t *testing.T) {
 		{"one may still act", "n333 opens b (gathered for merge 7-1)", operator.Lapsing, operator.Over, operator.Alive},
 		{"both may still act", "n1 goes on by itself", operator.Lapsing, operator.Lapsing, operator.Alive},
 		{"one may still act, and nobody lives", "n1 goes on by itself", operator.Lapsing, operator.Over, operator.Over},
+		{"the only one left does not answer", "any node opens a (gathered for merge 7-1)", operator.Over, operator.Over, operator.Unreachable},
+		{"one of two does not answer", "n333 opens b (gathered for merge 7-1)", operator.Unreachable, operator.Over, operator.Alive},
 		{"one may still act, and two live", "n1 goes on by itself", operator.Lapsing, operator.Alive, operator.Alive},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/spanward/spanward/internal/record"
 	"github.com/spanward/spanward/span"
 )
 
@@ -34,7 +33,7 @@ func nextMerge(r Records) []Action {
 	for _, m := range members {
 		// A key that nobody owns does not wait for the owners of others. Each death on the way would lengthen that.
 		if ok && !m.Owner.Present() && !lapsing(m) {
-			return []Action{place(m, at.Node)}
+			return []Action{place(m, gathered(at))}
 		}
 	}
 	for _, m := range members {
@@ -47,13 +46,13 @@ func nextMerge(r Records) []Action {
 	}
 	var all []Ref
 	for _, m := range members {
-		if m.Span.Owner.Session != at.Session {
+		if m.Span.Owner.Session != at.Span.Owner.Session {
 			return []Action{close1(m)}
 		}
 		all = append(all, m.Ref)
 	}
-	if members[0].Owner == Unreachable {
-		return []Action{close1(members[0])}
+	if at.Owner == Unreachable {
+		return []Action{close1(at)}
 	}
 	return []Action{AskClose{members[0].Span.Owner, all}}
 }
@@ -68,8 +67,17 @@ func missingSource(members []Member) span.ID {
 	return ""
 }
 
-// gatheringPlace is the owner of most sources, of those that answer; among equals the first by name.
-func gatheringPlace(members []Member) (record.Owner, bool) {
+// gathered is where a source without an owner is opened. A node that no ask reaches may stay so for as long as it likes: a
+// key does not go without an owner until then, but is opened anywhere, and gathered later.
+func gathered(at Member) string {
+	if at.Owner == Unreachable {
+		return ""
+	}
+	return at.Span.Owner.Node
+}
+
+// gatheringPlace is a source at the owner of most of them, of those that answer; among equals the first by name.
+func gatheringPlace(members []Member) (Member, bool) {
 	has := map[int64]int{}
 	var owners []Member
 	for _, m := range members {
@@ -81,7 +89,7 @@ func gatheringPlace(members []Member) (record.Owner, bool) {
 		}
 	}
 	if len(owners) == 0 {
-		return record.Owner{}, false
+		return Member{}, false
 	}
 	best := slices.MinFunc(owners, func(a, b Member) int {
 		return cmp.Or(
@@ -90,5 +98,5 @@ func gatheringPlace(members []Member) (record.Owner, bool) {
 			cmp.Compare(a.Span.Owner.Node, b.Span.Owner.Node),
 		)
 	})
-	return best.Span.Owner, true
+	return best, true
 }
