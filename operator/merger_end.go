@@ -145,7 +145,9 @@ func (m Merger) interrupted(env Env) (Merger, []Effect) {
 // revoked gives every member back to its own actor: to open again, or to go on closing for the remove.
 func (m Merger) revoked(env Env, ev MergeAnswer) (Merger, []Effect) {
 	if !ev.Done {
-		return m.dropAll(env, "", Actor.undo) // perhaps only the leader was replaced that had asked for it
+		// All sources are claimed, so only the leader was replaced that had asked for it, and with it the one that asked for the
+		// claims: no late copy of them can land, though the records stay as they are.
+		return m.dropAll(env, "", Actor.letGo)
 	}
 	op, e := m.Operator(), m.early(env)
 	var fx []Effect
