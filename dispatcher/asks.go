@@ -58,7 +58,7 @@ func (l *loop) ask(ctx context.Context, term int64, ask *sessionv1.Ask) {
 			return
 		}
 	case sessionv1.Ask_ACTION_CANCEL, sessionv1.Ask_ACTION_SUPERSEDE:
-		l.askRevoke(ctx, term, ask, members)
+		l.askRevoke(ctx, term, ask, o, members)
 		return
 	default:
 	}
@@ -115,7 +115,7 @@ func (l *loop) groupOf(members []member) *group {
 
 // askRevoke goes to whoever holds the claims that it is about: a group, or the one span that is claimed. The others are
 // told to it, since the operator ends on all its spans at once.
-func (l *loop) askRevoke(ctx context.Context, term int64, ask *sessionv1.Ask, members []member) {
+func (l *loop) askRevoke(ctx context.Context, term int64, ask *sessionv1.Ask, o order, members []member) {
 	ev, err := revokeOf(ask)
 	if err != nil {
 		l.refuse(members[0].span.Ref, ask, operator.ResultRefused, err.Error())
@@ -133,6 +133,7 @@ func (l *loop) askRevoke(ctx context.Context, term int64, ask *sessionv1.Ask, me
 			l.refuse(m.span.Ref, ask, operator.ResultRefused, "no such claim")
 			return
 		}
+		holder.learn(o)
 	}
 	if holder == nil {
 		l.refuse(members[0].span.Ref, ask, operator.ResultRefused, "no claim was named")

@@ -41,9 +41,7 @@ func (l *loop) startGroup(ctx context.Context, term int64, o order, members []me
 	var from []Position
 	for _, m := range members {
 		e := l.entry(m.span.Ref)
-		if e.actor.Phase == operator.Idle {
-			e.order = o
-		}
+		e.learn(o)
 		e.group = g
 		g.entries = append(g.entries, e)
 		actors, spans, from = append(actors, e.actor), append(spans, m.span), append(from, m.from)

@@ -63,10 +63,22 @@ type input struct {
 	order order
 }
 
-// order is what an ask to open says beside the record.
+// order is what an ask says beside the record: what is to be run, by an opening at once or by one that comes of a closing.
 type order struct {
 	workload, reason string
 	settings         map[string]string
+}
+
+// learn keeps what the newest ask has said: what opens next, opens with the settings of that moment. The workload of a span
+// is always the same.
+func (e *entry) learn(o order) {
+	switch {
+	case o.workload == "":
+	case e.order.workload == "":
+		e.order = o
+	default:
+		e.order.settings, e.order.reason = o.settings, o.reason
+	}
 }
 
 func newLoop(d *Dispatcher, s *session, env operator.Env, lose func(error)) *loop {
@@ -218,9 +230,11 @@ func (l *loop) entry(r operator.Ref) *entry {
 // feed lets an actor take a step, at once or after the abort that is under way. While the span belongs to a group, the
 // group takes it.
 func (l *loop) feed(ctx context.Context, e *entry, in input) {
-	switch {
-	case l.entries[e.ref] != e:
+	if l.entries[e.ref] != e {
 		return
+	}
+	e.learn(in.order)
+	switch {
 	case e.group != nil:
 		l.feedGroup(ctx, e.group, e.group.about(e, in.event))
 		return
@@ -231,9 +245,6 @@ func (l *loop) feed(ctx context.Context, e *entry, in input) {
 	env := l.env
 	env.Now = time.Now()
 	actor, effects := e.actor.Step(env, in.event)
-	if e.actor.Phase == operator.Idle {
-		e.order = in.order
-	}
 	l.turnInto(e, actor)
 	l.carryOut(ctx, e, effects)
 	l.forgetIdle(e)

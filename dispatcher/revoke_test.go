@@ -212,7 +212,7 @@ func TestCancelOfAFormerLeader(t *testing.T) {
 		w.lead()
 		release()
 		w.eventually("given up", func() bool { return w.claim("a") == nil })
-		if got := w.record("a"); got.Intent == nil || got.Mod != s.Mod {
+		if got := w.record("a"); got.Intent == nil || got.Owner != before {
 			t.Errorf("record %+v", got)
 		}
 		if _, ok := w.history("9-a"); ok {
