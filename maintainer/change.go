@@ -3,6 +3,7 @@ package maintainer
 import (
 	"fmt"
 
+	"github.com/spanward/spanward/operator"
 	"github.com/spanward/spanward/view"
 )
 
@@ -69,6 +70,26 @@ func (l *loop) sessionGone(n *view.Node) {
 		st.cut(errGone)
 	}
 	l.touch(n.Name, n.Session)
+	l.forgetSessions()
+}
+
+// keptSessions is how many sessions that are over are remembered, at least, before they are gone through.
+const keptSessions = 1000
+
+// forgetSessions drops what is known of sessions that are over and may act no more, whatever they have declared.
+func (l *loop) forgetSessions() {
+	if l.known.sessions() < l.manySessions {
+		return
+	}
+	now := l.m.clock()
+	there := map[int64]bool{}
+	for _, n := range l.state.Nodes() {
+		there[n.Session] = true
+	}
+	l.known.forgetNodes(func(session int64, n nodeKnown) bool {
+		return !there[session] && l.streams[session] == nil && n.mayActUntil < now && operator.LapsesAt(l.m.past.loss(session)) < now
+	})
+	l.manySessions = 2*l.known.sessions() + keptSessions
 }
 
 // showQuarantine lists records that nobody can read. They are left alone, and everything else goes on.

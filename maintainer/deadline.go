@@ -205,6 +205,7 @@ func (l *loop) getStuck(m operator.Member, w *work) {
 		return
 	}
 	w.stage.stuck = true
+	l.head(m.Ref, l.drains.moves.headings[m.Ref], true)
 	k := stuckKnown{claim: w.stage.claim, node: w.stage.who.Node, since: w.stage.began, doing: doing(m, w)}
 	if m.Intent != nil {
 		k.purpose = " for " + record.KindName(m.Intent.Kind) + " " + m.Intent.Operator

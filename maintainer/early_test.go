@@ -284,8 +284,12 @@ func TestARefusalIsNotTheLastWord(t *testing.T) {
 		})
 		op := w.split("m1", refs[0], "0000005")
 		w.awaitClaim(refs[0])
+		began := time.Now()
 		if got, err := w.cancel("m1", op.GetId(), "c1"); err != nil || got.GetOutcome() != "cancelled" || tries != 4 {
 			t.Errorf("%v, %v, after %d tries", got, err, tries)
+		}
+		if took, want := time.Since(began), (2+4+8)*refusedRetry; took > want+100*time.Millisecond {
+			t.Errorf("took %v; its pauses are %v together", took, want)
 		}
 	})
 }

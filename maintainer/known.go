@@ -1,6 +1,7 @@
 package maintainer
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -109,6 +110,27 @@ func (k *known) forget(r operator.Ref) {
 		if p.keyspace == r.Keyspace && p.span == string(r.ID) {
 			delete(k.problems, key)
 		}
+	}
+}
+
+// sessions counts those of which something is known.
+func (k *known) sessions() int {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return len(k.nodes)
+}
+
+// forgetNodes drops what is known of sessions of which nobody needs it any more. No lock is held while over is asked, which
+// may read the view: others read this while they hold that.
+func (k *known) forgetNodes(over func(session int64, n nodeKnown) bool) {
+	k.mu.RLock()
+	all := maps.Clone(k.nodes)
+	k.mu.RUnlock()
+	maps.DeleteFunc(all, func(session int64, n nodeKnown) bool { return !over(session, n) })
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for session := range all {
+		delete(k.nodes, session)
 	}
 }
 

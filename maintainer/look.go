@@ -60,7 +60,7 @@ func (l *loop) observe(r operator.Ref, w *work, m operator.Member, now time.Time
 		l.dropAsk(r, w)
 	}
 	l.count(r, weighsOn(m, w))
-	l.head(r, headingOf(m.Intent, l.counted[r]))
+	l.head(r, headingOf(m.Intent, l.counted[r]), w.stage.stuck)
 	if m.Claim != nil || m.Span.Owner.Token != w.missing {
 		w.missing = 0
 	}

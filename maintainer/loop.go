@@ -68,9 +68,11 @@ type loop struct {
 	deaf     map[int64]time.Time
 	evicting map[string]*evicting
 	// silent are nodes that are alive in etcd and have no stream, since when.
-	silent   map[string]time.Time
-	hold     hold
-	progress progress
+	silent map[string]time.Time
+	// manySessions are so many that those that are over are looked for.
+	manySessions int
+	hold         hold
+	progress     progress
 	// ending are the keyspaces with an operator in flight.
 	ending   map[string]*ending
 	trimming trimming
@@ -104,7 +106,7 @@ func newLoop(m *Maintainer, t *term) *loop {
 		silent: map[string]time.Time{}, hold: newHold(), progress: newProgress(),
 		ending: map[string]*ending{}, joint: map[operator.Ref]operator.Ref{}, revoking: map[string]*revoking{},
 		yielding: map[string]time.Time{}, drains: newDrains(), rules: map[string]*scheduler.Rules{}, shares: map[share]int{},
-		began: time.Now(), tuned: read(m.state(), m.tuning.in),
+		manySessions: keptSessions, began: time.Now(), tuned: read(m.state(), m.tuning.in),
 	}
 	l.settled = l.began.Add(l.tuned.Settle)
 	return l
@@ -188,7 +190,7 @@ func (l *loop) nap() time.Duration {
 	if !l.settled.IsZero() {
 		nap = min(nap, max(0, l.settled.Sub(now)))
 	}
-	return nap
+	return l.revokeNap(now, nap)
 }
 
 // settle ends the time in which nodes connect to a new leader: when all have, or when it is up.

@@ -224,6 +224,10 @@ func (l *loop) reopen(m operator.Member, w *work, a operator.Reopen, now time.Ti
 	if l.held(m.Ref, w, now) {
 		return heldText(w)
 	}
+	if len(l.asked[a.Owner.Session]) >= l.tuned.InFlight {
+		l.crowd(a.Owner.Session, m.Ref)
+		return a.Owner.Node + " has as many asks in flight as it may"
+	}
 	p := want{span: m.Span, why: "it is recorded there and does not run", by: record.ByPlacement}
 	l.askOpen(p, a.Owner.Node, a.Owner.Session, now)
 	return w.waiting

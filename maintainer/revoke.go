@@ -178,6 +178,16 @@ func (l *loop) goOnRevoking(now time.Time) {
 	}
 }
 
+// revokeNap shortens a nap to when an actor is asked again. One without a stream is asked once that is there.
+func (l *loop) revokeNap(now time.Time, nap time.Duration) time.Duration {
+	for _, r := range l.revoking {
+		if len(r.waiters) > 0 && r.again.After(now) {
+			nap = min(nap, r.again.Sub(now))
+		}
+	}
+	return nap
+}
+
 func (r *revoking) forgetGone() {
 	kept := r.waiters[:0]
 	for _, v := range r.waiters {

@@ -2,11 +2,14 @@ package maintainer
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	sessionv1 "github.com/spanward/spanward/api/session/v1"
 	"github.com/spanward/spanward/internal/record"
+	"github.com/spanward/spanward/operator"
+	"github.com/spanward/spanward/span"
 )
 
 // silent answers nothing.
@@ -138,5 +141,91 @@ func TestWhatIsStuckTakesNoRoomWhenItIsAskedAgain(t *testing.T) {
 		time.Sleep(10 * time.Second) // it is asked again
 		w.accept(refs[1], record.Intent{Operator: "1-91", Kind: record.KindMove, To: "n2"})
 		w.outcome("ks", "1-91", 5*time.Second)
+	})
+}
+
+// Half of the spans of a drained node hang when they are closed, more than the drain may have in flight. Once those are
+// stuck the others leave.
+func TestStuckMovesDoNotHoldUpTheDrain(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.maintainer("m1", quick, func(c *Config) { c.DrainInFlight = 2 })
+		w.leads(m, 5*time.Second)
+		n1 := w.node("n1", telling)
+		w.eventually("all registered", 5*time.Second, func() string { return w.unregistered(m) })
+		refs := w.keyspace("ks", 12)
+		w.owned("ks", 12, 10*time.Second)
+		w.node("n2", telling)
+		w.eventually("all registered", 5*time.Second, func() string { return w.unregistered(m) })
+		n1.answers(func(a *sessionv1.Ask) sessionv1.StageResult_Result {
+			r := operator.Ref{Keyspace: "ks", ID: span.ID(a.GetMembers()[0].GetSpan())}
+			if slices.Index(refs, r)%2 == 0 {
+				return sessionv1.StageResult_RESULT_UNSPECIFIED
+			}
+			return sessionv1.StageResult_RESULT_CLAIMED
+		})
+		w.mustDrain("m1", "n1")
+		w.eventually("the others leave", time.Minute, func() string {
+			if got := w.owners("ks"); got["n2"] != 6 {
+				return fmt.Sprint(got)
+			}
+			return ""
+		})
+		n1.obey()
+		w.inState("m1", "n1", nodeDrained, 30*time.Second)
+	})
+}
+
+// A node tells that nothing of what it owns runs. It is asked to open that again, and never for more at a time than it may
+// have in flight.
+func TestReopeningKeepsToTheBudget(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.maintainer("m1", func(c *Config) { c.InFlight = 2 })
+		w.leads(m, 5*time.Second)
+		n := w.node("n1")
+		w.eventually("all registered", 5*time.Second, func() string { return w.unregistered(m) })
+		w.keyspace("ks", 30)
+		w.owned("ks", 30, 10*time.Second)
+		n.answers(silent)
+		n.mu.Lock()
+		clear(n.running)
+		n.mu.Unlock()
+		n.say(n.full())
+		time.Sleep(time.Second)
+		if got := onLoop(w, m, func(l *loop) int { return len(l.asked[n.session]) }); got != 2 {
+			t.Errorf("%d asks in flight, of 2", got)
+		}
+		n.obey()
+		w.eventually("all run again", time.Minute, func() string {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			if len(n.running) != 30 {
+				return fmt.Sprint(len(n.running))
+			}
+			return ""
+		})
+	})
+}
+
+// What is known of sessions that are over does not pile up, and is kept as long as they may act.
+func TestSessionsThatAreOverAreForgotten(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.led("n1")
+		over := func(l *loop) { // as many as a year brings
+			for i := range 10 * keptSessions {
+				l.known.updateNode(int64(1_000_000+i), func(k *nodeKnown) { k.mayActUntil = time.Second })
+			}
+			l.known.updateNode(2_000_000, func(k *nodeKnown) { k.mayActUntil = l.m.clock() + time.Hour })
+		}
+		onLoop(w, m, func(l *loop) int { over(l); return 0 })
+		time.Sleep(time.Minute)
+		w.node("n2").kill()
+		time.Sleep(2 * nodeTTL)
+		if got := onLoop(w, m, func(l *loop) int { return l.known.sessions() }); got > keptSessions {
+			t.Errorf("%d sessions are remembered", got)
+		}
+		k := m.current().known
+		if !k.node(w.nodes[0].session).connected || k.node(2_000_000).mayActUntil == 0 {
+			t.Error("one that may act was forgotten")
+		}
 	})
 }

@@ -134,7 +134,7 @@ func (l *loop) forget(r operator.Ref) {
 	l.count(r, operator.Identity{})
 	delete(l.unplaced, r)
 	l.stay(r)
-	l.head(r, heading{})
+	l.head(r, heading{}, false)
 	l.known.forget(r)
 }
 
@@ -159,8 +159,12 @@ func (l *loop) count(r operator.Ref, who operator.Identity) {
 	tally(l.shares, share{who.Session, r.Keyspace}, 1)
 }
 
-// head notes where a move takes the span. A target that it goes to no more has room for another.
-func (l *loop) head(r operator.Ref, h heading) {
+// head notes where a move takes the span. A target that it goes to no more has room for another. What is stuck is none of
+// those that a drain may have in flight: it would hold up all others.
+func (l *loop) head(r operator.Ref, h heading, stuck bool) {
+	if stuck {
+		h.drained = ""
+	}
 	if was := l.drains.moves.headings[r]; was.to != "" && was.to != h.to {
 		l.hasRoom()
 	}
