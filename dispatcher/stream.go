@@ -130,6 +130,8 @@ func (s *stream) talk(ctx context.Context, now seat, log *zap.Logger) error {
 		return fmt.Errorf("dial: %w", err)
 	}
 	defer conn.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	g, ctx := errgroup.WithContext(ctx)
 	str, err := sessionv1.NewSessionClient(conn).Dispatch(ctx)
 	if err != nil {

@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	sessionv1 "github.com/spanward/spanward/api/session/v1"
@@ -175,6 +178,39 @@ func TestStatusesAreCoalesced(t *testing.T) {
 		w.eventually("newest", func() bool { return w.leader.node("n1").spans["a"].GetCheckpoint() == 1999 })
 		if n := len(w.leader.node("n1").reports) - before; n > 25 {
 			t.Errorf("%d reports in 2 s", n)
+		}
+	})
+}
+
+// Every try to reach a leader has a context of its own, which ends with the try: they would gather for as long as nobody
+// can be reached.
+func TestTriesLeaveNothingBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var mu sync.Mutex
+		var tries []context.Context
+		refuse := func(ctx context.Context, _ *grpc.StreamDesc, _ *grpc.ClientConn, _ string, _ grpc.Streamer, _ ...grpc.CallOption) (grpc.ClientStream, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			tries = append(tries, ctx)
+			return nil, status.Error(codes.Unavailable, "nobody is there")
+		}
+		w.start("n1", func(c *dispatcher.Config) {
+			c.Dial = func(address string) (*grpc.ClientConn, error) {
+				return grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithStreamInterceptor(refuse))
+			}
+		})
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
+		for n, ctx := range tries {
+			if ctx.Err() == nil {
+				t.Fatalf("try %d of %d has not ended", n, len(tries))
+			}
+		}
+		if len(tries) < 5 {
+			t.Errorf("%d tries", len(tries))
 		}
 	})
 }
