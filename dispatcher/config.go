@@ -29,6 +29,8 @@ const (
 	linger = 5 * time.Millisecond
 	// maxAsks messages of the leader wait for the loop; then the stream does.
 	maxAsks = 16
+	// maxInputs of one span wait for its abort; further asks are dropped, and asked again.
+	maxInputs = 16
 	// maxResults of workload calls wait for the loop; then the calls' goroutines do.
 	maxResults = 256
 	// maxReportSpans and maxReportBytes bound one report but a full one, which must be whole.

@@ -239,7 +239,9 @@ func (l *loop) feed(ctx context.Context, e *entry, in input) {
 		l.feedGroup(ctx, e.group, e.group.about(e, in.event))
 		return
 	case e.aborting:
-		e.inputs = append(e.inputs, in)
+		if _, stops := in.event.(operator.Stop); stops || len(e.inputs) < maxInputs {
+			e.inputs = append(e.inputs, in)
+		}
 		return
 	}
 	env := l.env
