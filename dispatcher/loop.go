@@ -170,8 +170,6 @@ func (l *loop) returned(ctx context.Context, o outcome) {
 	case nil:
 		l.aborted(ctx, e)
 		return
-	case operator.HoldFailed:
-		l.logOf(e.ref).Warn("hold failed", zap.String("error", ev.Err))
 	case operator.OpenFailed:
 		e.run = nil
 	case operator.Closed:

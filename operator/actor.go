@@ -216,7 +216,7 @@ const (
 	ResultRefused
 	// ResultOpenFailed: the workload could not open, or not go on; the span is released.
 	ResultOpenFailed
-	// ResultCloseFailed: the workload could not close; it is tried again.
+	// ResultCloseFailed: the workload could not close, or not be held for that; it is tried again.
 	ResultCloseFailed
 	// ResultAborted: the opening was given up as asked.
 	ResultAborted

@@ -186,7 +186,7 @@ func (m Merger) member(env Env, ev OfMember) (Merger, []Effect) {
 	case CanHold:
 		return m.held(env, n, e)
 	case HoldFailed:
-		return m.holdFailed(env, n)
+		return m.holdFailed(env, n, e)
 	case Closed:
 		return m.closed(env, n, e)
 	case CloseFailed:

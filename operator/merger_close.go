@@ -67,7 +67,7 @@ func (m Merger) held(env Env, n int, ev CanHold) (Merger, []Effect) {
 	}
 }
 
-func (m Merger) holdFailed(env Env, n int) (Merger, []Effect) {
+func (m Merger) holdFailed(env Env, n int, ev HoldFailed) (Merger, []Effect) {
 	s := &m.Seats[n]
 	switch {
 	case s.Held:
@@ -83,7 +83,10 @@ func (m Merger) holdFailed(env Env, n int) (Merger, []Effect) {
 		return m.allHeld(env)
 	}
 	s.Tries++
-	return m, []Effect{On{n, Hold{Try: s.Tries}}}
+	return m, []Effect{
+		On{n, Say{Result: ResultCloseFailed, Operator: m.Operator(), Err: "hold: " + ev.Err}},
+		On{n, Hold{Try: s.Tries}},
+	}
 }
 
 // allHeld closes the members once all are held: at the highest of their positions if each can choose, else where they are.

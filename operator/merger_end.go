@@ -85,9 +85,9 @@ func (m Merger) askRevoke(env Env, ev AskRevoke) (Merger, []Effect) {
 		return m, nil
 	case m.Revoke != nil && sameEnd(*m.Revoke, ev):
 		return m, nil // the answer is on its way
-	case ev.Operator != m.Operator(), m.Revoke != nil, ev.Successor != nil && m.indexOf(ev.Of) < 0:
+	case ev.Operator == m.Operator() && m.Revoke != nil:
 		return m, []Effect{refusal(0, ev.Operator, m.Operator(), "it is being ended for another reason")}
-	case m.Phase != MergeHolding && m.Phase != MergeClosing:
+	case ev.Operator != m.Operator(), ev.Successor != nil && m.indexOf(ev.Of) < 0, m.Phase != MergeHolding && m.Phase != MergeClosing:
 		return m, []Effect{refusal(0, ev.Operator, m.Operator(), "it is not being acted on in a way that can be taken back")}
 	}
 	m.Revoke, m.Phase = &ev, MergeInterrupting

@@ -172,3 +172,19 @@ func TestOnlyAllSourcesAreMerged(t *testing.T) {
 		t.Errorf("phase %d, %+v", m.Phase, fx)
 	}
 }
+
+// A source that cannot be held keeps the merge from getting on: whoever waits for that is told why, as where one cannot be
+// closed.
+func TestWhyASourceCannotBeHeldIsTold(t *testing.T) {
+	b := newBoard(t, intent(record.KindMerge, both...))
+	m, _ := operator.NewMerger(b.env(), []operator.Actor{b.running(0), b.running(1)}, b.spans, make([]record.Position, 2), 2)
+	m, _ = m.Step(b.env(), operator.MergeAnswer{Done: true, Mod: 50})
+	_, fx := m.Step(b.env(), operator.OfMember{Index: 1, Event: operator.HoldFailed{Err: "disk"}})
+	want := []operator.Effect{
+		operator.On{Index: 1, Effect: operator.Say{Result: operator.ResultCloseFailed, Operator: carried, Err: "hold: disk"}},
+		operator.On{Index: 1, Effect: operator.Hold{Try: 1}},
+	}
+	if d := cmp.Diff(want, fx); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
