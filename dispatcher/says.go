@@ -16,7 +16,7 @@ import (
 type says struct {
 	// revision up to which the session knows its own records: all it has written up to there is in the actors.
 	revision int64
-	// told is the revision that the leader knows everything of.
+	// dirty are spans whose status is not what the leader knows, gone those that he does not know to have ended.
 	dirty   map[operator.Ref]struct{}
 	gone    map[operator.Ref]struct{}
 	results map[asked]*sessionv1.StageResult
