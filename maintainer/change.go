@@ -12,6 +12,10 @@ func (l *loop) changed(d *view.Dirty) {
 	l.m.past.catchUp()
 	if d.Reset {
 		l.everything()
+		for _, n := range d.Gone {
+			l.sessionGone(n)
+			l.noteNode(n.Name)
+		}
 		return
 	}
 	for r := range d.Spans {

@@ -81,6 +81,8 @@ func (l *loop) keepTime(m operator.Member, w *work, members int, now time.Time) 
 	base := l.baseLimit(m.Keyspace, opens(m, s))
 	due := later(s.began, s.moved).Add(allowed(base, members, s.busy))
 	if now.Before(due) && s.abortAt.IsZero() {
+		s.late = false
+		l.unstick(m.Ref, s)
 		l.wake(m.Ref, w, due)
 		return
 	}
@@ -240,10 +242,17 @@ func (l *loop) endStage(r operator.Ref, w *work) {
 	if !s.abortAt.IsZero() && !s.told {
 		w.aborted = s.who // it will say so; the records are often faster
 	}
-	if s.stuck {
-		l.known.update(r, func(k *spanKnown) { k.stuck = nil })
-		l.log.Info("stage is no longer stuck", refField(r), zap.String("node", s.who.Node), zap.Duration("after", time.Since(s.began)))
+	l.unstick(r, &s)
+}
+
+// unstick: the stage is over, or may take longer than it might before.
+func (l *loop) unstick(r operator.Ref, s *timedStage) {
+	if !s.stuck {
+		return
 	}
+	s.stuck = false
+	l.known.update(r, func(k *spanKnown) { k.stuck = nil })
+	l.log.Info("stage is no longer stuck", refField(r), zap.String("node", s.who.Node), zap.Duration("after", time.Since(s.began)))
 }
 
 // progressed: an initial copy that gets further has its whole time again.

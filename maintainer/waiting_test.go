@@ -10,6 +10,7 @@ import (
 	"github.com/spanward/spanward/internal/record"
 	"github.com/spanward/spanward/operator"
 	"github.com/spanward/spanward/span"
+	"github.com/spanward/spanward/view"
 )
 
 // silent answers nothing.
@@ -226,6 +227,48 @@ func TestSessionsThatAreOverAreForgotten(t *testing.T) {
 		k := m.current().known
 		if !k.node(w.nodes[0].session).connected || k.node(2_000_000).mayActUntil == 0 {
 			t.Error("one that may act was forgotten")
+		}
+	})
+}
+
+// A node that did not answer goes while the view is cut off, and a listing tells of that. Nobody calls it unreachable for ever.
+func TestAListingTellsOfNodesThatAreGone(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.led("n1")
+		listed := func(l *loop) int {
+			l.silent["n2"] = time.Now().Add(-time.Minute)
+			l.evicting["n2"] = &evicting{}
+			l.changed(&view.Dirty{Revision: l.state.Revision(), Reset: true, Gone: []*view.Node{{Session: 7, Node: record.Node{Name: "n2"}}}})
+			return len(l.silent) + len(l.evicting)
+		}
+		if got := onLoop(w, m, listed); got != 0 {
+			t.Errorf("%d traces of a node that is gone", got)
+		}
+	})
+}
+
+// Who waits longer than he has to by now is not stuck.
+func TestALongerLimitEndsWhatIsStuck(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.led("n1")
+		r := w.keyspace("ks", 1)[0]
+		w.owned("ks", 1, 10*time.Second)
+		w.node("n2")
+		w.eventually("all registered", 5*time.Second, func() string { return w.unregistered(m) })
+		w.nodes[0].answers(silent)
+		w.move("m1", r, "n2")
+		time.Sleep(10 * time.Second)
+		if w.problem(stateStuck, r) == nil {
+			t.Fatal("it is not stuck")
+		}
+		w.mustSet("m1", "", "close-timeout=30s")
+		time.Sleep(time.Second)
+		if p := w.problem(stateStuck, r); p != nil {
+			t.Errorf("it may take 30 s: %v", p)
+		}
+		time.Sleep(30 * time.Second)
+		if w.problem(stateStuck, r) == nil {
+			t.Error("it is not stuck again")
 		}
 	})
 }

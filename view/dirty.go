@@ -12,7 +12,7 @@ const maxDirty = 100_000
 // Dirty says what may have changed up to a revision. It names too much rather than too little.
 type Dirty struct {
 	Revision int64
-	// Reset: everything may have changed, and nothing else here is complete.
+	// Reset: everything may have changed, and nothing else here is complete but Gone.
 	Reset bool
 
 	Leader, Cluster, Config, Maintainers, Quarantine bool
@@ -54,7 +54,9 @@ func (d *Dirty) span(ref operator.Ref) {
 // merge adds a younger set to d.
 func (d *Dirty) merge(o *Dirty) {
 	if o.Reset || d.Reset || len(d.Spans)+len(o.Spans) > maxDirty {
+		gone := append(d.Gone, o.Gone...) // no record tells of them any more
 		*d = *reset(o.Revision)
+		d.Gone = gone
 		return
 	}
 	d.Revision = o.Revision

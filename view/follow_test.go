@@ -172,8 +172,12 @@ func TestCompactionDuringAnOutage(t *testing.T) {
 		if got, want := dump(v), fresh(t, other); got != want {
 			t.Errorf("(-etcd +view):\n%s", cmp.Diff(want, got))
 		}
-		if d := <-sub.C(); v.Stats().Lists != 2 || !d.Reset {
+		d := <-sub.C()
+		if v.Stats().Lists != 2 || !d.Reset {
 			t.Errorf("after listing %d times subscribers are not told that anything may have changed", v.Stats().Lists)
+		}
+		if len(d.Gone) != 1 || d.Gone[0].Name != "n1" {
+			t.Errorf("subscribers are told that %v are gone", d.Gone)
 		}
 		gone, ok := v.SeenVanish(2)
 		if !ok || gone.Node.Name != "n1" {
