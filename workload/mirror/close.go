@@ -42,8 +42,30 @@ func (in *instance) CloseAt(ctx context.Context, at dispatcher.Position) (dispat
 	if !at.Known || at.At == 0 || !in.brake.end(int64(at.At)) { //nolint:gosec // positions are revisions
 		return in.Close(ctx)
 	}
-	in.src.hurry()
+	in.hurry(ctx)
 	return in.finish(ctx)
+}
+
+// hurryEvery is how often the source is asked how far it is while a closing waits for a position.
+const hurryEvery = 25 * time.Millisecond
+
+// hurry asks the source again and again until the instance has ended, or its closing is not wanted any more: etcd leaves a
+// question about progress unanswered while a watch of the stream still catches up, and the span is down meanwhile.
+func (in *instance) hurry(ctx context.Context) {
+	again := time.NewTicker(hurryEvery)
+	defer again.Stop()
+	for {
+		in.src.hurry()
+		select {
+		case <-in.done:
+			return
+		case <-ctx.Done():
+			return
+		case <-in.aborted:
+			return
+		case <-again.C:
+		}
+	}
 }
 
 // Abort ends the work at once. What is unanswered is refused by the fence, once a newer owner has opened.
