@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -127,13 +128,21 @@ func (l *loop) say(e *entry, s operator.Say) {
 	case operator.ResultOpenFailed:
 		log.Warn("released after a failure", zap.String("error", s.Err))
 	case operator.ResultCloseFailed:
-		log.Warn("close failed", zap.String("error", s.Err), zap.Int("try", e.actor.Tries))
+		log.Warn("close failed", zap.String("error", s.Err), zap.Int("try", e.tries()))
 	case operator.ResultAborted:
 		log.Info("opening given up as asked")
 	case operator.ResultRevoked:
 		log.Info("operator ended early, as asked")
 	}
 	l.says.result(e.ref, s)
+}
+
+// tries counts the calls to end the instance that have failed in a row.
+func (e *entry) tries() int {
+	if g := e.group; g != nil {
+		return g.merger.Seats[slices.Index(g.entries, e)].Tries
+	}
+	return e.actor.Tries
 }
 
 func (l *loop) logDone(log *zap.Logger, e *entry) {

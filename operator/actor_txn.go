@@ -61,12 +61,21 @@ func Commit(l keys.Layout, s Span, c Claim, o record.Owner, at record.Position, 
 		history := l.History(s.Keyspace, i.Operator)
 		outcome, why := record.OutcomeDone, ""
 		if i.To != "" && i.To != o.Node {
-			outcome, why = record.OutcomeFailed, fmt.Sprintf("after the hand-off %s was gone or could not open it; the span was opened on %s", i.To, o.Node)
+			outcome, why = record.OutcomeFailed, elsewhere(i, o.Node)
 		}
 		h := finish([]Span{marked(s, record.StageOpening, c.At, o.Node)}, outcome, why, o.Node, now)
 		p.Then = append(p.Then, txn.Put(history, record.EncodeHistory(h)))
 	}
 	return p
+}
+
+// elsewhere says why a move has not ended at its target.
+func elsewhere(i *record.Intent, node string) string {
+	since := "the loss of its owner"
+	if i.HandedOff {
+		since = "the hand-off"
+	}
+	return fmt.Sprintf("after %s %s was gone or could not open it; the span was opened on %s", since, i.To, node)
 }
 
 // committed is the record that a commit puts.

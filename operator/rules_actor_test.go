@@ -188,3 +188,20 @@ func TestWhyASourceCannotBeHeldIsTold(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", d)
 	}
 }
+
+// What a user reads of a move that ended elsewhere is what has happened: without a hand-off it was its owner that died.
+func TestAMoveThatEndedElsewhereSaysHow(t *testing.T) {
+	for handedOff, want := range map[bool]string{
+		true:  "after the hand-off n2 was gone or could not open it; the span was opened on n1",
+		false: "after the loss of its owner n2 was gone or could not open it; the span was opened on n1",
+	} {
+		i := intent(record.KindMove, one...)
+		i.To, i.HandedOff = "n2", handedOff
+		b := newBoard(t, i)
+		p := operator.Commit(b.l, b.spans[0], b.claim(b.spans[0], record.StageOpening), b.spans[0].Owner, record.At(1), then)
+		h, err := record.DecodeHistory(p.Then[len(p.Then)-1].Value)
+		if err != nil || h.Error != want {
+			t.Errorf("handed off %t: %q, %v", handedOff, h.Error, err)
+		}
+	}
+}
