@@ -225,6 +225,7 @@ func (l *loop) post(do func()) bool {
 // lookAtUnplaced is called when nodes have changed so that they may take more.
 func (l *loop) lookAtUnplaced() {
 	l.roomier = false
+	l.freed = max(l.freed, l.tuned.InFlight) // what waits for busy nodes has others now
 	l.drains.unpark()
 	for r := range l.unplaced {
 		l.dirty.push(r)

@@ -115,7 +115,9 @@ func (l *loop) result(st *stream, res *sessionv1.StageResult) {
 	case sessionv1.StageResult_RESULT_REVOKED:
 		l.openingRevoked(r)
 	case sessionv1.StageResult_RESULT_CLOSE_FAILED:
-		l.known.update(r, func(k *spanKnown) { k.lastError = res.GetError() })
+		if _, ok := l.state.Span(r); ok { // else nobody would forget it
+			l.known.update(r, func(k *spanKnown) { k.lastError = res.GetError() })
+		}
 		l.log.Warn("closing failed", refField(r), zap.String("node", st.node), zap.String("error", res.GetError()))
 	case sessionv1.StageResult_RESULT_UNSPECIFIED: // of a newer version
 	}

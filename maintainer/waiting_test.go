@@ -272,3 +272,34 @@ func TestALongerLimitEndsWhatIsStuck(t *testing.T) {
 		}
 	})
 }
+
+// The only node has as many openings as it may, and answers none. Another one comes, and gets what has not been asked for.
+func TestANewNodeTakesWhatWaitsForBusyOnes(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.maintainer("m1", func(c *Config) { c.InFlight = 2 })
+		w.leads(m, 5*time.Second)
+		n1 := w.node("n1")
+		w.eventually("all registered", 5*time.Second, func() string { return w.unregistered(m) })
+		n1.answers(silent)
+		w.keyspace("ks", 12)
+		time.Sleep(time.Second)
+		w.node("n2")
+		w.owned("ks", 10, 2*time.Second)
+	})
+}
+
+// What is said of spans that exist no more is not remembered.
+func TestNothingIsKnownOfSpansThatAreGone(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.led("n1")
+		for i, res := range []sessionv1.StageResult_Result{
+			sessionv1.StageResult_RESULT_CLOSE_FAILED, sessionv1.StageResult_RESULT_OPEN_FAILED, sessionv1.StageResult_RESULT_ABORTED,
+			sessionv1.StageResult_RESULT_MISSING, sessionv1.StageResult_RESULT_REFUSED, sessionv1.StageResult_RESULT_REVOKED,
+		} {
+			w.nodes[0].say(&sessionv1.Report{Results: []*sessionv1.StageResult{{Keyspace: "ks", Span: fmt.Sprint("1-1.", i), Result: res, Error: "late"}}})
+		}
+		if got := onLoop(w, m, func(l *loop) int { return len(l.known.spans) + len(l.works) }); got != 0 {
+			t.Errorf("%d are", got)
+		}
+	})
+}
