@@ -42,7 +42,7 @@ func (c *control) planCancel(s *view.State, who asker, id string) (plan, error) 
 		return c.planCancelKeyspace(s, who, id)
 	}
 	v := endOf(s, members)
-	if err := checkCancel(s, members, v.actor()); err != nil {
+	if err := checkCancel(s, members); err != nil {
 		return plan{}, err
 	}
 	v.action, v.cause = sessionv1.Ask_ACTION_CANCEL, who.cause("")
@@ -50,7 +50,7 @@ func (c *control) planCancel(s *view.State, who asker, id string) (plan, error) 
 }
 
 // checkCancel refuses what cannot be taken back any more, or would begin anew at once.
-func checkCancel(s *view.State, members []*view.Span, actor operator.Claim) error {
+func checkCancel(s *view.State, members []*view.Span) error {
 	i := members[0].Intent
 	late := func(format string, args ...any) *fault.Error {
 		return fault.New(fault.Refused, format, args...).On("operator", i.Operator)
@@ -59,9 +59,6 @@ func checkCancel(s *view.State, members []*view.Span, actor operator.Claim) erro
 	switch {
 	case i.HandedOff:
 		return late("is past its commit point: %s has handed the span off", orSomebody(i.From)).
-			Fix("wait until it is over, then move the span back; see `spanward operator show %s`", i.Operator)
-	case i.Kind == record.KindMove && actor.Stage == record.StageOpening:
-		return late("is past its commit point: %s is opening the span", actor.Node).
 			Fix("wait until it is over, then move the span back; see `spanward operator show %s`", i.Operator)
 	case i.Kind == record.KindRemove && ks != nil && ks.State == record.KeyspaceDeleting:
 		return late("is part of the deletion of keyspace %s, which goes on", ks.Name).Fix("create the keyspace again when it is gone")

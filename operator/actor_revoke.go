@@ -34,7 +34,7 @@ func (a Actor) irrevocable(ev AskRevoke) string {
 		return "it is being ended for another reason"
 	case a.Phase == Opening && a.Doomed && a.Revoke == nil:
 		return "the opening is being given up"
-	case a.Phase == Opening && a.Claim.Kind == record.KindMove && ev.Successor == nil:
+	case a.Span.Intent != nil && a.Span.Intent.HandedOff && ev.Successor == nil:
 		return "it is past its commit point"
 	}
 	return ""

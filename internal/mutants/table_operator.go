@@ -227,7 +227,7 @@ var acting = []mutant{
 		name: "cancelled past the commit point",
 		rule: "a move that was handed off only goes forward",
 		file: "operator/actor_revoke.go",
-		old:  "case a.Phase == Opening && a.Claim.Kind == record.KindMove && ev.Successor == nil:",
+		old:  "case a.Span.Intent != nil && a.Span.Intent.HandedOff && ev.Successor == nil:",
 		new:  "case false:",
 		test: "TestAMoveThatWasHandedOffIsNotCancelled",
 	},
