@@ -9,6 +9,16 @@ func table() []mutant {
 	return slices.Concat(fencing, leading, seeing, writing, acting, holding, mirroring)
 }
 
+// settleEnd is the rest of a function that a mutant adds another one after.
+const settleEnd = `	for _, r := range list {
+		if l.d.hit(ctx, r.points.after) != nil {
+			return a, false
+		}
+	}
+	l.d.stats.sent(b, a.results)
+	return a, ctx.Err() == nil
+}`
+
 // fencing are the compares around whatever leaders and dispatchers send, and how lost answers are settled.
 var fencing = []mutant{
 	{
@@ -51,6 +61,22 @@ var fencing = []mutant{
 		new:  ")",
 		pkg:  "dispatcher",
 		test: "TestNewSessionAfterALoss/lease_revoked",
+	},
+	{
+		name: "claim on the leader's lease",
+		rule: "a claim goes with the session that acts, and not with the leader, which it has to outlive",
+		file: "dispatcher/batch.go",
+		old:  "a.results, a.err = etcdx.Settle(ctx, l.d.cfg.Client, l.me.lease.ID(), b, etcdx.Options{})\n" + settleEnd,
+		new: "a.results, a.err = etcdx.Settle(ctx, l.d.cfg.Client, leadersLease(ctx, l, l.me.lease.ID()), b, etcdx.Options{})\n" + settleEnd + `
+
+func leadersLease[ID ~int64](ctx context.Context, l *loop, own ID) ID {
+	if r, err := l.d.cfg.Client.Get(ctx, l.env.Layout.Leader()); err == nil && len(r.Kvs) > 0 {
+		return ID(r.Kvs[0].Lease)
+	}
+	return own
+}`,
+		pkg:  "integration/world",
+		test: "TestEveryFault/move/maintainer/move/ask/after_hitter",
 	},
 	{
 		name: "end of a session written without its lease",
