@@ -165,6 +165,28 @@ func TestAnOldReportChangesNothing(t *testing.T) {
 	})
 }
 
+// What the owner says of a span holds from the revision that made it the owner on, whatever others have written to the
+// record since: else a span that has stopped would wait for a report that never comes.
+func TestAReportIsAsNewAsItsOwner(t *testing.T) {
+	inWorld(t, func(w *world) {
+		_, refs := w.settled(1, "n1")
+		n, before := w.nodes[0], w.span(refs[0])
+		if _, err := w.etcd.Client().Put(context.Background(), w.layout.Span("ks", refs[0].ID), string(record.EncodeSpan(before.Span))); err != nil {
+			t.Fatal(err)
+		}
+		n.mu.Lock()
+		delete(n.running, refs[0])
+		n.mu.Unlock()
+		n.say(&sessionv1.Report{Revision: before.Mod, Spans: []*sessionv1.SpanStatus{status(refs[0], sessionv1.SpanStatus_STATE_GONE, 0)}})
+		w.eventually("opened again", 10*time.Second, func() string {
+			if now := w.span(refs[0]); now.Owner.Token == before.Owner.Token {
+				return fmt.Sprint(now)
+			}
+			return ""
+		})
+	})
+}
+
 func TestWhatRunsUnknownToEtcdIsConfirmed(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.settled(1, "n1")

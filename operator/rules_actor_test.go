@@ -205,3 +205,29 @@ func TestAMoveThatEndedElsewhereSaysHow(t *testing.T) {
 		}
 	}
 }
+
+// What a former leader wanted to end would be refused, so a newer leader's wish takes its place, as long as nothing was sent.
+func TestANewerLeaderEndsAnOperatorInItsOwnTerm(t *testing.T) {
+	ask := func(term int64, id string) operator.AskRevoke {
+		return operator.AskRevoke{Operator: carried, Term: term, Cause: record.Cause{By: record.ByUser, RequestID: id}}
+	}
+	b := newBoard(t, intent(record.KindMove, one...))
+	_, fx := steps(b.env(), b.running(0), operator.AskEnd{Span: b.spans[0], Term: 2}, operator.Answer{Done: true, Mod: 50},
+		ask(2, "old"), ask(3, "new"), operator.Closed{At: record.At(6)})
+	if sent, _ := effect[operator.Send](fx); sent.Term != 3 {
+		t.Errorf("one span: sent in term %d: %+v", sent.Term, fx)
+	}
+
+	b = newBoard(t, intent(record.KindMerge, both...))
+	m, _ := operator.NewMerger(b.env(), []operator.Actor{b.running(0), b.running(1)}, b.spans, make([]record.Position, 2), 2)
+	for _, e := range []operator.Event{
+		operator.MergeAnswer{Done: true, Mod: 50}, ask(2, "old"), ask(3, "new"),
+		operator.OfMember{Index: 0, Event: operator.Closed{At: record.At(6)}},
+		operator.OfMember{Index: 1, Event: operator.Closed{At: record.At(6)}},
+	} {
+		m, fx = m.Step(b.env(), e)
+	}
+	if sent, _ := effect[operator.Send](fx); sent.Term != 3 {
+		t.Errorf("merge: sent in term %d: %+v", sent.Term, fx)
+	}
+}
