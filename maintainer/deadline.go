@@ -55,20 +55,29 @@ type timedStage struct {
 	told           bool
 }
 
-// underway is the stage that a span is in, false if nothing is asked or claimed.
-func underway(m operator.Member, w *work) (stageID, bool) {
+// underway is the stage that a span is in, false if nothing is asked, claimed, or to be asked of somebody who is not there
+// to be asked: that he does not answer is no reason to wait for him without an end.
+func (l *loop) underway(recs operator.Records, w *work, now time.Time) (stageID, bool) {
+	m := recs.Members[0]
 	switch {
 	case m.Claim != nil && m.Actor.Present():
 		return stageID{claim: m.Claim.Mod, who: operator.Identity{Node: m.Claim.Node, Session: m.Claim.Session}}, true
 	case m.Claim == nil && w.ask != nil:
 		return stageID{mod: w.ask.mod, action: w.ask.action, who: w.ask.who()}, true
+	case m.Claim != nil || m.Intent == nil:
+		return stageID{}, false
+	case m.Owner == operator.Unreachable:
+		return stageID{mod: m.Mod, action: sessionv1.Ask_ACTION_CLOSE, who: operator.Identity{Node: m.Span.Owner.Node, Session: m.Span.Owner.Session}}, true
+	case m.Intent.To != "" && !m.Owner.Present() && recs.Target == operator.Unreachable && !now.Before(w.retryAt):
+		return stageID{mod: m.Mod, action: sessionv1.Ask_ACTION_OPEN, who: operator.Identity{Node: m.Intent.To, Session: l.state.Session(m.Intent.To)}}, true
 	}
 	return stageID{}, false
 }
 
 // keepTime holds what goes on with a span against its deadline, and sees to it that the span is looked at then.
-func (l *loop) keepTime(m operator.Member, w *work, members int, now time.Time) {
-	id, ok := underway(m, w)
+func (l *loop) keepTime(recs operator.Records, w *work, now time.Time) {
+	m, members := recs.Members[0], len(recs.Members)
+	id, ok := l.underway(recs, w, now)
 	if id != w.stage.stageID {
 		l.endStage(m.Ref, w)
 		w.stage = timedStage{stageID: id, began: now}
@@ -229,6 +238,8 @@ func doing(m operator.Member, w *work) string {
 	switch {
 	case m.Claim != nil:
 		return record.StageName(m.Claim.Stage)
+	case w.ask == nil:
+		return "not there to be asked to close"
 	case opens(m, &w.stage):
 		return "asked to open"
 	}

@@ -266,6 +266,48 @@ func TestAnUnansweredCloseIsStuckAndFreesTheBudget(t *testing.T) {
 	})
 }
 
+// A node that is alive and has no stream cannot even be asked. Its operator is as stuck as one that was asked in vain.
+func TestAnOperatorOfANodeThatIsNotThereIsStuck(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.led("n1")
+		refs := w.keyspace("ks", 1)
+		w.owned("ks", 1, 10*time.Second)
+		w.node("n2")
+		n1 := w.nodes[0]
+		n1.silence(true)
+		w.accept(refs[0], record.Intent{Operator: "1-90", Kind: record.KindMove, To: "n2"})
+		w.eventually("stuck", 10*time.Second, func() string {
+			p := w.problem(stateStuck, refs[0])
+			if p == nil || p.GetNode() != "n1" || !strings.Contains(p.GetMessage(), "move 1-90") {
+				return fmt.Sprint(p)
+			}
+			return ""
+		})
+		if s := w.shown(refs[0]); s.GetState() != stateStuck {
+			t.Errorf("shown as %s", s.GetState())
+		}
+		n1.silence(false)
+		w.outcome("ks", "1-90", time.Minute)
+	})
+}
+
+// A span that was handed off is nobody's: if its target cannot be asked, another node opens it.
+func TestAHandedOffSpanDoesNotWaitForATargetThatIsNotThere(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.led("n1")
+		refs := w.keyspace("ks", 1)
+		w.owned("ks", 1, 10*time.Second)
+		n2 := w.node("n2")
+		w.eventually("all registered", 5*time.Second, func() string { return w.unregistered(m) })
+		n2.silence(true)
+		w.accept(refs[0], record.Intent{Operator: "1-90", Kind: record.KindMove, To: "n2"})
+		h := w.outcome("ks", "1-90", time.Minute)
+		if h.Outcome != record.OutcomeFailed || !strings.Contains(h.Error, "n2") || w.owner(refs[0]).name != "n1" {
+			t.Errorf("%v %q, at %s", h.Outcome, h.Error, w.owner(refs[0]).name)
+		}
+	})
+}
+
 // An initial copy takes as long as it takes while it gets further; once it stops to, its time begins.
 func TestACopyThatGetsFurtherIsNotLate(t *testing.T) {
 	inWorld(t, func(w *world) {

@@ -35,7 +35,7 @@ func (l *loop) look(r operator.Ref, now time.Time) {
 	}
 	waiting := l.goOn(recs, w, now)
 	l.noteLeaving(m, w, recs.Keyspace)
-	l.keepTime(m, w, len(recs.Members), now)
+	l.keepTime(recs, w, now)
 	l.wait(r, w, waiting)
 	l.retire(r, w, m)
 }

@@ -244,6 +244,7 @@ func TestSpreadOverALabel(t *testing.T) {
 		w.nodes[3].kill()
 		w.onNodes("ks", map[string]int{"a1": 4, "b1": 4, "c1": 4})
 		w.node("b2", in("b"))
+		w.eventually("registered", 5*time.Second, func() string { return w.unregistered(next) })
 		w.mustDrain("m2", "b1")
 		w.onNodes("ks", map[string]int{"a1": 4, "b2": 4, "c1": 4})
 		add := func(start, end string) {

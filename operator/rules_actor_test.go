@@ -221,7 +221,8 @@ func TestANewerLeaderEndsAnOperatorInItsOwnTerm(t *testing.T) {
 	b = newBoard(t, intent(record.KindMerge, both...))
 	m, _ := operator.NewMerger(b.env(), []operator.Actor{b.running(0), b.running(1)}, b.spans, make([]record.Position, 2), 2)
 	for _, e := range []operator.Event{
-		operator.MergeAnswer{Done: true, Mod: 50}, ask(2, "old"), ask(3, "new"),
+		operator.MergeAnswer{Done: true, Mod: 50},
+		ask(2, "old"), ask(3, "new"),
 		operator.OfMember{Index: 0, Event: operator.Closed{At: record.At(6)}},
 		operator.OfMember{Index: 1, Event: operator.Closed{At: record.At(6)}},
 	} {
