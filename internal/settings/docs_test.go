@@ -78,6 +78,9 @@ func TestDocsAreCurrent(t *testing.T) {
 			if s.Least != "" {
 				bounds = s.Least + " to " + s.Most
 			}
+			if len(s.Words) > 0 {
+				bounds = strings.Join(s.Words, ", ")
+			}
 			if s.Flag != "" {
 				flag = "`--" + s.Flag + "`"
 			}

@@ -2,6 +2,7 @@ package settings
 
 import (
 	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,9 +13,11 @@ import (
 
 // quantity is what a setting measures, and where its value is kept. Values are written and read as text.
 type quantity struct {
-	// Unit is "duration", "count", "share" or "rule"; Default, Least and Most are as a user would write them, and empty for
-	// a rule.
+	// Unit is "duration", "count", "number", "share", "choice" or "rule"; Default, Least and Most are as a user would write
+	// them, and empty for a rule. Those of a choice are its first and its last value.
 	Unit, Default, Least, Most string
+	// Words are those of a choice.
+	Words []string
 
 	// set puts a value, or says what is wrong with it; nothing is changed then.
 	set func(v *Values, text string) error
@@ -42,7 +45,16 @@ type unit[T cmp.Ordered] struct {
 var (
 	durations = unit[time.Duration]{"duration", "90s or 5m", time.ParseDuration, durationText}
 	counts    = unit[int]{"count", "100", strconv.Atoi, strconv.Itoa}
-	shares    = unit[float64]{"share", "0.5", func(s string) (float64, error) { return strconv.ParseFloat(s, 64) }, shareText}
+	shares    = unit[float64]{"share", "0.5", parseNumber, numberText}
+	numbers   = unit[float64]{"number", "1000", parseNumber, numberText}
+)
+
+// What the load of a span is measured by.
+const (
+	MeasureLoad = "load"
+	MeasureLag  = "lag"
+	MeasureSize = "size"
+	MeasureNone = "none"
 )
 
 func duration(at func(*Values) *time.Duration, standard, least, most time.Duration) quantity {
@@ -55,6 +67,32 @@ func count(at func(*Values) *int, standard, least, most int) quantity {
 
 func share(at func(*Values) *float64, standard, least, most float64) quantity {
 	return bounded(shares, at, standard, least, most)
+}
+
+func number(at func(*Values) *float64, standard, least, most float64) quantity {
+	return bounded(numbers, at, standard, least, most)
+}
+
+// choice is one of some words, of which the first is the default.
+func choice(at func(*Values) *string, words ...string) quantity {
+	return quantity{
+		Unit: "choice", Default: words[0], Least: words[0], Most: words[len(words)-1], Words: words,
+		set: func(v *Values, text string) error {
+			if !slices.Contains(words, text) {
+				return fault.New(fault.InvalidArgument, "is none of %s", strings.Join(words, ", ")).Fix("the default is %s", words[0])
+			}
+			*at(v) = text
+			return nil
+		},
+		copyTo: func(to, from *Values) bool {
+			if *at(from) == "" {
+				return false
+			}
+			*at(to) = *at(from)
+			return true
+		},
+		text: func(v *Values) string { return *at(v) },
+	}
 }
 
 // rule is a text that is read elsewhere, of which there is none by default.
@@ -106,4 +144,6 @@ func durationText(d time.Duration) string {
 	return s
 }
 
-func shareText(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
+func parseNumber(s string) (float64, error) { return strconv.ParseFloat(s, 64) }
+
+func numberText(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }

@@ -24,6 +24,22 @@ type Values struct {
 
 	HistoryAge   time.Duration
 	HistoryCount int
+
+	BalanceTolerance, BalanceLoadTolerance                        float64
+	BalanceCooldown                                               time.Duration
+	BalanceInFlight, BalanceNodeInFlight, BalanceKeyspaceInFlight int
+
+	LoadMeasure          string
+	SplitLoad, SplitSize float64
+	SplitAfter           time.Duration
+	MergeLoad, MergeSize float64
+	MergeAfter           time.Duration
+	ReshapeMinAge        time.Duration
+	ReshapeInFlight      int
+	MaxSpans             int
+
+	// Planners tells of each planner, by its place in Planners, whether it is on.
+	Planners [plannerCount]string
 }
 
 const (
@@ -61,7 +77,9 @@ type Setting struct {
 	quantity
 }
 
-var table = []Setting{
+var table = append(own, planners()...)
+
+var own = []Setting{
 	{
 		Name: "open-timeout", Scope: Both, Flag: "open-timeout", quantity: duration(func(v *Values) *time.Duration { return &v.OpenTimeout }, time.Minute, time.Millisecond, LongestTimeout),
 		Help: "how long the opening of one span may take, unless an initial copy gets further, before it is tried elsewhere",
@@ -125,6 +143,70 @@ var table = []Setting{
 	{
 		Name: "history-count", Scope: Cluster, Flag: "history-count", quantity: count(func(v *Values) *int { return &v.HistoryCount }, 10_000, 1, 1_000_000),
 		Help: "how many finished operators are remembered in each keyspace",
+	},
+	{
+		Name: "balance.tolerance", Scope: Cluster, quantity: share(func(v *Values) *float64 { return &v.BalanceTolerance }, 0.1, 0.01, 1),
+		Help: "how far apart the numbers of spans of two nodes may be, as a part of their mean, before spans are moved; one span always may",
+	},
+	{
+		Name: "balance.load-tolerance", Scope: Cluster, quantity: share(func(v *Values) *float64 { return &v.BalanceLoadTolerance }, 0.25, 0.01, 1),
+		Help: "the same for the loads that spans report",
+	},
+	{
+		Name: "balance.cooldown", Scope: Cluster, quantity: duration(func(v *Values) *time.Duration { return &v.BalanceCooldown }, time.Minute, time.Millisecond, day),
+		Help: "how long a span stays where it has come to before balance moves it again",
+	},
+	{
+		Name: "balance.in-flight", Scope: Cluster, quantity: count(func(v *Values) *int { return &v.BalanceInFlight }, 32, 1, 100_000),
+		Help: "the most moves that balance has in flight",
+	},
+	{
+		Name: "balance.in-flight.node", Scope: Cluster, quantity: count(func(v *Values) *int { return &v.BalanceNodeInFlight }, 16, 1, 100_000),
+		Help: "the most of them that one node takes part in",
+	},
+	{
+		Name: "balance.in-flight.keyspace", Scope: Cluster, quantity: count(func(v *Values) *int { return &v.BalanceKeyspaceInFlight }, 32, 1, 100_000),
+		Help: "the most of them that concern one keyspace",
+	},
+	{
+		Name: "load.measure", Scope: Both, quantity: choice(func(v *Values) *string { return &v.LoadMeasure }, MeasureLoad, MeasureLag, MeasureSize, MeasureNone),
+		Help: "which reported number is the load of a span, that nodes are balanced by; none balances by numbers of spans alone",
+	},
+	{
+		Name: "split.load", Scope: Both, quantity: number(func(v *Values) *float64 { return &v.SplitLoad }, 0, 0, 1e18),
+		Help: "a span whose load stays above this is split; 0 splits none",
+	},
+	{
+		Name: "split.size", Scope: Both, quantity: number(func(v *Values) *float64 { return &v.SplitSize }, 0, 0, 1e18),
+		Help: "a span whose size stays above this is split; 0 splits none",
+	},
+	{
+		Name: "split.after", Scope: Both, quantity: duration(func(v *Values) *time.Duration { return &v.SplitAfter }, 30*time.Second, time.Millisecond, day),
+		Help: "how long a span must stay above either of them, in all that is reported meanwhile",
+	},
+	{
+		Name: "merge.load", Scope: Both, quantity: number(func(v *Values) *float64 { return &v.MergeLoad }, 0, 0, 1e18),
+		Help: "neighbours whose loads together stay below this are merged; 0 merges none",
+	},
+	{
+		Name: "merge.size", Scope: Both, quantity: number(func(v *Values) *float64 { return &v.MergeSize }, 0, 0, 1e18),
+		Help: "such neighbours are merged only if their sizes together are below this, too; 0 is no limit",
+	},
+	{
+		Name: "merge.after", Scope: Both, quantity: duration(func(v *Values) *time.Duration { return &v.MergeAfter }, 10*time.Minute, time.Millisecond, day),
+		Help: "how long neighbours must stay that cold",
+	},
+	{
+		Name: "reshape.min-age", Scope: Both, quantity: duration(func(v *Values) *time.Duration { return &v.ReshapeMinAge }, 5*time.Minute, time.Millisecond, day),
+		Help: "how old a span must be before it is split or merged for its load",
+	},
+	{
+		Name: "reshape.in-flight", Scope: Cluster, quantity: count(func(v *Values) *int { return &v.ReshapeInFlight }, 4, 1, 10_000),
+		Help: "the most splits and merges for load that are in flight",
+	},
+	{
+		Name: "max-spans", Scope: Both, quantity: count(func(v *Values) *int { return &v.MaxSpans }, 200_000, 1, 10_000_000),
+		Help: "the most spans that a keyspace may have, whoever asks for them",
 	},
 	{
 		Name: scheduler.SettingRequire, Scope: Keyspace, quantity: rule(scheduler.SettingRequire),

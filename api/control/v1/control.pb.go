@@ -100,8 +100,12 @@ type Span struct {
 	Copied    *int64   `protobuf:"varint,16,opt,name=copied,proto3,oneof" json:"copied,omitempty"`
 	CopyTotal *int64   `protobuf:"varint,17,opt,name=copy_total,json=copyTotal,proto3,oneof" json:"copy_total,omitempty"`
 	// why says why the span is where it is, or why it is nowhere.
-	Why           string `protobuf:"bytes,18,opt,name=why,proto3" json:"why,omitempty"`
-	Revision      int64  `protobuf:"varint,19,opt,name=revision,proto3" json:"revision,omitempty"`
+	Why      string `protobuf:"bytes,18,opt,name=why,proto3" json:"why,omitempty"`
+	Revision int64  `protobuf:"varint,19,opt,name=revision,proto3" json:"revision,omitempty"`
+	// size is what the workload counts, such as keys.
+	Size *float64 `protobuf:"fixed64,20,opt,name=size,proto3,oneof" json:"size,omitempty"`
+	// next says what the scheduler would do with the span next, or why nothing. It is there where one span is shown.
+	Next          string `protobuf:"bytes,21,opt,name=next,proto3" json:"next,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -267,6 +271,20 @@ func (x *Span) GetRevision() int64 {
 		return x.Revision
 	}
 	return 0
+}
+
+func (x *Span) GetSize() float64 {
+	if x != nil && x.Size != nil {
+		return *x.Size
+	}
+	return 0
+}
+
+func (x *Span) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
 }
 
 type Operator struct {
@@ -919,11 +937,13 @@ type GetStatusResponse struct {
 	Revision    int64                  `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`
 	Maintainers []*Maintainer          `protobuf:"bytes,5,rep,name=maintainers,proto3" json:"maintainers,omitempty"`
 	// nodes, spans and operators are counts by state, and "total".
-	Nodes         map[string]int64 `protobuf:"bytes,6,rep,name=nodes,proto3" json:"nodes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
-	Spans         map[string]int64 `protobuf:"bytes,7,rep,name=spans,proto3" json:"spans,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
-	Operators     map[string]int64 `protobuf:"bytes,8,rep,name=operators,proto3" json:"operators,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
-	Problems      []*Problem       `protobuf:"bytes,9,rep,name=problems,proto3" json:"problems,omitempty"`
-	Keyspaces     []*Keyspace      `protobuf:"bytes,10,rep,name=keyspaces,proto3" json:"keyspaces,omitempty"`
+	Nodes     map[string]int64 `protobuf:"bytes,6,rep,name=nodes,proto3" json:"nodes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	Spans     map[string]int64 `protobuf:"bytes,7,rep,name=spans,proto3" json:"spans,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	Operators map[string]int64 `protobuf:"bytes,8,rep,name=operators,proto3" json:"operators,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	Problems  []*Problem       `protobuf:"bytes,9,rep,name=problems,proto3" json:"problems,omitempty"`
+	Keyspaces []*Keyspace      `protobuf:"bytes,10,rep,name=keyspaces,proto3" json:"keyspaces,omitempty"`
+	// paused are the planners that are paused.
+	Paused        []string `protobuf:"bytes,11,rep,name=paused,proto3" json:"paused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1024,6 +1044,13 @@ func (x *GetStatusResponse) GetProblems() []*Problem {
 func (x *GetStatusResponse) GetKeyspaces() []*Keyspace {
 	if x != nil {
 		return x.Keyspaces
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetPaused() []string {
+	if x != nil {
+		return x.Paused
 	}
 	return nil
 }
@@ -3677,6 +3704,901 @@ func (x *SetConfigResponse) GetConfig() *Config {
 	return nil
 }
 
+// PlannedOperator is one that would follow.
+type PlannedOperator struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// type: move split merge
+	Type     string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
+	Keyspace string `protobuf:"bytes,2,opt,name=keyspace,proto3" json:"keyspace,omitempty"`
+	// spans that it concerns, each as it was when the plan was made.
+	Spans []*PlannedSpan `protobuf:"bytes,3,rep,name=spans,proto3" json:"spans,omitempty"`
+	From  string         `protobuf:"bytes,4,opt,name=from,proto3" json:"from,omitempty"`
+	To    string         `protobuf:"bytes,5,opt,name=to,proto3" json:"to,omitempty"`
+	At    [][]byte       `protobuf:"bytes,6,rep,name=at,proto3" json:"at,omitempty"`
+	// by: failover drain balance load
+	By     string `protobuf:"bytes,7,opt,name=by,proto3" json:"by,omitempty"`
+	Reason string `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
+	// load and size of what pauses for a moment; absent if unknown.
+	Load          *float64 `protobuf:"fixed64,9,opt,name=load,proto3,oneof" json:"load,omitempty"`
+	Size          *float64 `protobuf:"fixed64,10,opt,name=size,proto3,oneof" json:"size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlannedOperator) Reset() {
+	*x = PlannedOperator{}
+	mi := &file_api_control_v1_control_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlannedOperator) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlannedOperator) ProtoMessage() {}
+
+func (x *PlannedOperator) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlannedOperator.ProtoReflect.Descriptor instead.
+func (*PlannedOperator) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *PlannedOperator) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *PlannedOperator) GetKeyspace() string {
+	if x != nil {
+		return x.Keyspace
+	}
+	return ""
+}
+
+func (x *PlannedOperator) GetSpans() []*PlannedSpan {
+	if x != nil {
+		return x.Spans
+	}
+	return nil
+}
+
+func (x *PlannedOperator) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *PlannedOperator) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *PlannedOperator) GetAt() [][]byte {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *PlannedOperator) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *PlannedOperator) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *PlannedOperator) GetLoad() float64 {
+	if x != nil && x.Load != nil {
+		return *x.Load
+	}
+	return 0
+}
+
+func (x *PlannedOperator) GetSize() float64 {
+	if x != nil && x.Size != nil {
+		return *x.Size
+	}
+	return 0
+}
+
+type PlannedSpan struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// revision of its record.
+	Revision      int64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlannedSpan) Reset() {
+	*x = PlannedSpan{}
+	mi := &file_api_control_v1_control_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlannedSpan) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlannedSpan) ProtoMessage() {}
+
+func (x *PlannedSpan) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlannedSpan.ProtoReflect.Descriptor instead.
+func (*PlannedSpan) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *PlannedSpan) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *PlannedSpan) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+// PlannedNode is a node before and after a plan.
+type PlannedNode struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// state as it is now; "new" for one that is to be added.
+	State         string  `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	SpansBefore   int64   `protobuf:"varint,3,opt,name=spans_before,json=spansBefore,proto3" json:"spans_before,omitempty"`
+	SpansAfter    int64   `protobuf:"varint,4,opt,name=spans_after,json=spansAfter,proto3" json:"spans_after,omitempty"`
+	LoadBefore    float64 `protobuf:"fixed64,5,opt,name=load_before,json=loadBefore,proto3" json:"load_before,omitempty"`
+	LoadAfter     float64 `protobuf:"fixed64,6,opt,name=load_after,json=loadAfter,proto3" json:"load_after,omitempty"`
+	Weight        float64 `protobuf:"fixed64,7,opt,name=weight,proto3" json:"weight,omitempty"`
+	Capacity      int64   `protobuf:"varint,8,opt,name=capacity,proto3" json:"capacity,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlannedNode) Reset() {
+	*x = PlannedNode{}
+	mi := &file_api_control_v1_control_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlannedNode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlannedNode) ProtoMessage() {}
+
+func (x *PlannedNode) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlannedNode.ProtoReflect.Descriptor instead.
+func (*PlannedNode) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *PlannedNode) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PlannedNode) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *PlannedNode) GetSpansBefore() int64 {
+	if x != nil {
+		return x.SpansBefore
+	}
+	return 0
+}
+
+func (x *PlannedNode) GetSpansAfter() int64 {
+	if x != nil {
+		return x.SpansAfter
+	}
+	return 0
+}
+
+func (x *PlannedNode) GetLoadBefore() float64 {
+	if x != nil {
+		return x.LoadBefore
+	}
+	return 0
+}
+
+func (x *PlannedNode) GetLoadAfter() float64 {
+	if x != nil {
+		return x.LoadAfter
+	}
+	return 0
+}
+
+func (x *PlannedNode) GetWeight() float64 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
+}
+
+func (x *PlannedNode) GetCapacity() int64 {
+	if x != nil {
+		return x.Capacity
+	}
+	return 0
+}
+
+// PlannedStuck is a span that should go somewhere and can not.
+type PlannedStuck struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Keyspace      string                 `protobuf:"bytes,1,opt,name=keyspace,proto3" json:"keyspace,omitempty"`
+	Span          string                 `protobuf:"bytes,2,opt,name=span,proto3" json:"span,omitempty"`
+	Node          string                 `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
+	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlannedStuck) Reset() {
+	*x = PlannedStuck{}
+	mi := &file_api_control_v1_control_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlannedStuck) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlannedStuck) ProtoMessage() {}
+
+func (x *PlannedStuck) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlannedStuck.ProtoReflect.Descriptor instead.
+func (*PlannedStuck) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *PlannedStuck) GetKeyspace() string {
+	if x != nil {
+		return x.Keyspace
+	}
+	return ""
+}
+
+func (x *PlannedStuck) GetSpan() string {
+	if x != nil {
+		return x.Span
+	}
+	return ""
+}
+
+func (x *PlannedStuck) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *PlannedStuck) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type PlanRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Cluster string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	// drain, add_node and remove_node are nodes by name.
+	Drain         []string                 `protobuf:"bytes,2,rep,name=drain,proto3" json:"drain,omitempty"`
+	AddNode       []*PlanRequest_AddedNode `protobuf:"bytes,3,rep,name=add_node,json=addNode,proto3" json:"add_node,omitempty"`
+	RemoveNode    []string                 `protobuf:"bytes,4,rep,name=remove_node,json=removeNode,proto3" json:"remove_node,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanRequest) Reset() {
+	*x = PlanRequest{}
+	mi := &file_api_control_v1_control_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanRequest) ProtoMessage() {}
+
+func (x *PlanRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanRequest.ProtoReflect.Descriptor instead.
+func (*PlanRequest) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *PlanRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *PlanRequest) GetDrain() []string {
+	if x != nil {
+		return x.Drain
+	}
+	return nil
+}
+
+func (x *PlanRequest) GetAddNode() []*PlanRequest_AddedNode {
+	if x != nil {
+		return x.AddNode
+	}
+	return nil
+}
+
+func (x *PlanRequest) GetRemoveNode() []string {
+	if x != nil {
+		return x.RemoveNode
+	}
+	return nil
+}
+
+// PlanResponse is a piece of the answer: nodes and revision are in the first only.
+type PlanResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// revision of the records that the plan was made on.
+	Revision  int64              `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	Nodes     []*PlannedNode     `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	Operators []*PlannedOperator `protobuf:"bytes,3,rep,name=operators,proto3" json:"operators,omitempty"`
+	Stuck     []*PlannedStuck    `protobuf:"bytes,4,rep,name=stuck,proto3" json:"stuck,omitempty"`
+	// paused are planners that would not act on it now.
+	Paused        []string `protobuf:"bytes,5,rep,name=paused,proto3" json:"paused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanResponse) Reset() {
+	*x = PlanResponse{}
+	mi := &file_api_control_v1_control_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanResponse) ProtoMessage() {}
+
+func (x *PlanResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanResponse.ProtoReflect.Descriptor instead.
+func (*PlanResponse) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *PlanResponse) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *PlanResponse) GetNodes() []*PlannedNode {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+func (x *PlanResponse) GetOperators() []*PlannedOperator {
+	if x != nil {
+		return x.Operators
+	}
+	return nil
+}
+
+func (x *PlanResponse) GetStuck() []*PlannedStuck {
+	if x != nil {
+		return x.Stuck
+	}
+	return nil
+}
+
+func (x *PlanResponse) GetPaused() []string {
+	if x != nil {
+		return x.Paused
+	}
+	return nil
+}
+
+type ApplyPlanRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Cluster   string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	RequestId string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// operators: 500 at most.
+	Operators     []*PlannedOperator `protobuf:"bytes,3,rep,name=operators,proto3" json:"operators,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplyPlanRequest) Reset() {
+	*x = ApplyPlanRequest{}
+	mi := &file_api_control_v1_control_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplyPlanRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplyPlanRequest) ProtoMessage() {}
+
+func (x *ApplyPlanRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplyPlanRequest.ProtoReflect.Descriptor instead.
+func (*ApplyPlanRequest) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *ApplyPlanRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *ApplyPlanRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *ApplyPlanRequest) GetOperators() []*PlannedOperator {
+	if x != nil {
+		return x.Operators
+	}
+	return nil
+}
+
+type ApplyPlanResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// results are in the order of the operators.
+	Results       []*ApplyPlanResponse_Result `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplyPlanResponse) Reset() {
+	*x = ApplyPlanResponse{}
+	mi := &file_api_control_v1_control_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplyPlanResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplyPlanResponse) ProtoMessage() {}
+
+func (x *ApplyPlanResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplyPlanResponse.ProtoReflect.Descriptor instead.
+func (*ApplyPlanResponse) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *ApplyPlanResponse) GetResults() []*ApplyPlanResponse_Result {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+type Scheduler struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// state: on paused
+	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	Help  string `protobuf:"bytes,3,opt,name=help,proto3" json:"help,omitempty"`
+	// in_flight is how many operators of it are, and limit the most that may be; 0 is no limit.
+	InFlight int64 `protobuf:"varint,4,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
+	Limit    int64 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
+	// waiting is how many spans wait for it: for room, for nodes, or for it to go on.
+	Waiting int64 `protobuf:"varint,6,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// accepted counts its operators since the leader leads.
+	Accepted      int64 `protobuf:"varint,7,opt,name=accepted,proto3" json:"accepted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Scheduler) Reset() {
+	*x = Scheduler{}
+	mi := &file_api_control_v1_control_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Scheduler) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Scheduler) ProtoMessage() {}
+
+func (x *Scheduler) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Scheduler.ProtoReflect.Descriptor instead.
+func (*Scheduler) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{61}
+}
+
+func (x *Scheduler) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Scheduler) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Scheduler) GetHelp() string {
+	if x != nil {
+		return x.Help
+	}
+	return ""
+}
+
+func (x *Scheduler) GetInFlight() int64 {
+	if x != nil {
+		return x.InFlight
+	}
+	return 0
+}
+
+func (x *Scheduler) GetLimit() int64 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *Scheduler) GetWaiting() int64 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *Scheduler) GetAccepted() int64 {
+	if x != nil {
+		return x.Accepted
+	}
+	return 0
+}
+
+type ListSchedulersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSchedulersRequest) Reset() {
+	*x = ListSchedulersRequest{}
+	mi := &file_api_control_v1_control_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSchedulersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSchedulersRequest) ProtoMessage() {}
+
+func (x *ListSchedulersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSchedulersRequest.ProtoReflect.Descriptor instead.
+func (*ListSchedulersRequest) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{62}
+}
+
+func (x *ListSchedulersRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+type ListSchedulersResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Schedulers    []*Scheduler           `protobuf:"bytes,1,rep,name=schedulers,proto3" json:"schedulers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSchedulersResponse) Reset() {
+	*x = ListSchedulersResponse{}
+	mi := &file_api_control_v1_control_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSchedulersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSchedulersResponse) ProtoMessage() {}
+
+func (x *ListSchedulersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSchedulersResponse.ProtoReflect.Descriptor instead.
+func (*ListSchedulersResponse) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *ListSchedulersResponse) GetSchedulers() []*Scheduler {
+	if x != nil {
+		return x.Schedulers
+	}
+	return nil
+}
+
+type SetSchedulerRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	RequestId     string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	Paused        bool                   `protobuf:"varint,4,opt,name=paused,proto3" json:"paused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetSchedulerRequest) Reset() {
+	*x = SetSchedulerRequest{}
+	mi := &file_api_control_v1_control_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetSchedulerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetSchedulerRequest) ProtoMessage() {}
+
+func (x *SetSchedulerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetSchedulerRequest.ProtoReflect.Descriptor instead.
+func (*SetSchedulerRequest) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *SetSchedulerRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *SetSchedulerRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *SetSchedulerRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SetSchedulerRequest) GetPaused() bool {
+	if x != nil {
+		return x.Paused
+	}
+	return false
+}
+
+type SetSchedulerResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Scheduler     *Scheduler             `protobuf:"bytes,1,opt,name=scheduler,proto3" json:"scheduler,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetSchedulerResponse) Reset() {
+	*x = SetSchedulerResponse{}
+	mi := &file_api_control_v1_control_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetSchedulerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetSchedulerResponse) ProtoMessage() {}
+
+func (x *SetSchedulerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetSchedulerResponse.ProtoReflect.Descriptor instead.
+func (*SetSchedulerResponse) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *SetSchedulerResponse) GetScheduler() *Scheduler {
+	if x != nil {
+		return x.Scheduler
+	}
+	return nil
+}
+
 type Operator_Cause struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	By        string                 `protobuf:"bytes,1,opt,name=by,proto3" json:"by,omitempty"`
@@ -3690,7 +4612,7 @@ type Operator_Cause struct {
 
 func (x *Operator_Cause) Reset() {
 	*x = Operator_Cause{}
-	mi := &file_api_control_v1_control_proto_msgTypes[53]
+	mi := &file_api_control_v1_control_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3702,7 +4624,7 @@ func (x *Operator_Cause) String() string {
 func (*Operator_Cause) ProtoMessage() {}
 
 func (x *Operator_Cause) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[53]
+	mi := &file_api_control_v1_control_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3761,7 +4683,7 @@ type Operator_Step struct {
 
 func (x *Operator_Step) Reset() {
 	*x = Operator_Step{}
-	mi := &file_api_control_v1_control_proto_msgTypes[54]
+	mi := &file_api_control_v1_control_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3773,7 +4695,7 @@ func (x *Operator_Step) String() string {
 func (*Operator_Step) ProtoMessage() {}
 
 func (x *Operator_Step) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[54]
+	mi := &file_api_control_v1_control_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3837,7 +4759,7 @@ type DrainNodeResponse_DrainMove struct {
 
 func (x *DrainNodeResponse_DrainMove) Reset() {
 	*x = DrainNodeResponse_DrainMove{}
-	mi := &file_api_control_v1_control_proto_msgTypes[63]
+	mi := &file_api_control_v1_control_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3849,7 +4771,7 @@ func (x *DrainNodeResponse_DrainMove) String() string {
 func (*DrainNodeResponse_DrainMove) ProtoMessage() {}
 
 func (x *DrainNodeResponse_DrainMove) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[63]
+	mi := &file_api_control_v1_control_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3911,7 +4833,7 @@ type DrainNodeResponse_DrainStuck struct {
 
 func (x *DrainNodeResponse_DrainStuck) Reset() {
 	*x = DrainNodeResponse_DrainStuck{}
-	mi := &file_api_control_v1_control_proto_msgTypes[64]
+	mi := &file_api_control_v1_control_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3923,7 +4845,7 @@ func (x *DrainNodeResponse_DrainStuck) String() string {
 func (*DrainNodeResponse_DrainStuck) ProtoMessage() {}
 
 func (x *DrainNodeResponse_DrainStuck) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[64]
+	mi := &file_api_control_v1_control_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3960,6 +4882,153 @@ func (x *DrainNodeResponse_DrainStuck) GetReason() string {
 	return ""
 }
 
+type PlanRequest_AddedNode struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Name     string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Labels   map[string]string      `protobuf:"bytes,2,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Capacity int64                  `protobuf:"varint,3,opt,name=capacity,proto3" json:"capacity,omitempty"`
+	// weight 0 means 1; no workloads mean all that other nodes run.
+	Weight        float64  `protobuf:"fixed64,4,opt,name=weight,proto3" json:"weight,omitempty"`
+	Workloads     []string `protobuf:"bytes,5,rep,name=workloads,proto3" json:"workloads,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanRequest_AddedNode) Reset() {
+	*x = PlanRequest_AddedNode{}
+	mi := &file_api_control_v1_control_proto_msgTypes[79]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanRequest_AddedNode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanRequest_AddedNode) ProtoMessage() {}
+
+func (x *PlanRequest_AddedNode) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[79]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanRequest_AddedNode.ProtoReflect.Descriptor instead.
+func (*PlanRequest_AddedNode) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{57, 0}
+}
+
+func (x *PlanRequest_AddedNode) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PlanRequest_AddedNode) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *PlanRequest_AddedNode) GetCapacity() int64 {
+	if x != nil {
+		return x.Capacity
+	}
+	return 0
+}
+
+func (x *PlanRequest_AddedNode) GetWeight() float64 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
+}
+
+func (x *PlanRequest_AddedNode) GetWorkloads() []string {
+	if x != nil {
+		return x.Workloads
+	}
+	return nil
+}
+
+type ApplyPlanResponse_Result struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// operator that was accepted, absent if none was.
+	Operator *Operator `protobuf:"bytes,1,opt,name=operator,proto3" json:"operator,omitempty"`
+	// refused says why not; reason is its constant.
+	Refused       string `protobuf:"bytes,2,opt,name=refused,proto3" json:"refused,omitempty"`
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Remedy        string `protobuf:"bytes,4,opt,name=remedy,proto3" json:"remedy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplyPlanResponse_Result) Reset() {
+	*x = ApplyPlanResponse_Result{}
+	mi := &file_api_control_v1_control_proto_msgTypes[81]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplyPlanResponse_Result) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplyPlanResponse_Result) ProtoMessage() {}
+
+func (x *ApplyPlanResponse_Result) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[81]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplyPlanResponse_Result.ProtoReflect.Descriptor instead.
+func (*ApplyPlanResponse_Result) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{60, 0}
+}
+
+func (x *ApplyPlanResponse_Result) GetOperator() *Operator {
+	if x != nil {
+		return x.Operator
+	}
+	return nil
+}
+
+func (x *ApplyPlanResponse_Result) GetRefused() string {
+	if x != nil {
+		return x.Refused
+	}
+	return ""
+}
+
+func (x *ApplyPlanResponse_Result) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ApplyPlanResponse_Result) GetRemedy() string {
+	if x != nil {
+		return x.Remedy
+	}
+	return ""
+}
+
 var File_api_control_v1_control_proto protoreflect.FileDescriptor
 
 const file_api_control_v1_control_proto_rawDesc = "" +
@@ -3967,7 +5036,7 @@ const file_api_control_v1_control_proto_rawDesc = "" +
 	"\x1capi/control/v1/control.proto\x12\x13spanward.control.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"/\n" +
 	"\x05Range\x12\x14\n" +
 	"\x05start\x18\x01 \x01(\fR\x05start\x12\x10\n" +
-	"\x03end\x18\x02 \x01(\fR\x03end\"\xab\x04\n" +
+	"\x03end\x18\x02 \x01(\fR\x03end\"\xe1\x04\n" +
 	"\x04Span\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\bkeyspace\x18\x02 \x01(\tR\bkeyspace\x12\x14\n" +
@@ -3992,12 +5061,15 @@ const file_api_control_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"copy_total\x18\x11 \x01(\x03H\x04R\tcopyTotal\x88\x01\x01\x12\x10\n" +
 	"\x03why\x18\x12 \x01(\tR\x03why\x12\x1a\n" +
-	"\brevision\x18\x13 \x01(\x03R\brevisionB\r\n" +
+	"\brevision\x18\x13 \x01(\x03R\brevision\x12\x17\n" +
+	"\x04size\x18\x14 \x01(\x01H\x05R\x04size\x88\x01\x01\x12\x12\n" +
+	"\x04next\x18\x15 \x01(\tR\x04nextB\r\n" +
 	"\v_checkpointB\t\n" +
 	"\a_lag_msB\a\n" +
 	"\x05_loadB\t\n" +
 	"\a_copiedB\r\n" +
-	"\v_copy_total\"\xb8\x06\n" +
+	"\v_copy_totalB\a\n" +
+	"\x05_size\"\xb8\x06\n" +
 	"\bOperator\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
 	"\n" +
@@ -4094,7 +5166,7 @@ const file_api_control_v1_control_proto_rawDesc = "" +
 	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x18\n" +
 	"\amessage\x18\x06 \x01(\tR\amessage\",\n" +
 	"\x10GetStatusRequest\x12\x18\n" +
-	"\acluster\x18\x01 \x01(\tR\acluster\"\xc8\x05\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\"\xe0\x05\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x16\n" +
 	"\x06leader\x18\x02 \x01(\tR\x06leader\x12\x12\n" +
@@ -4106,7 +5178,8 @@ const file_api_control_v1_control_proto_rawDesc = "" +
 	"\toperators\x18\b \x03(\v25.spanward.control.v1.GetStatusResponse.OperatorsEntryR\toperators\x128\n" +
 	"\bproblems\x18\t \x03(\v2\x1c.spanward.control.v1.ProblemR\bproblems\x12;\n" +
 	"\tkeyspaces\x18\n" +
-	" \x03(\v2\x1d.spanward.control.v1.KeyspaceR\tkeyspaces\x1a8\n" +
+	" \x03(\v2\x1d.spanward.control.v1.KeyspaceR\tkeyspaces\x12\x16\n" +
+	"\x06paused\x18\v \x03(\tR\x06paused\x1a8\n" +
 	"\n" +
 	"NodesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -4329,7 +5402,96 @@ const file_api_control_v1_control_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"H\n" +
 	"\x11SetConfigResponse\x123\n" +
-	"\x06config\x18\x01 \x01(\v2\x1b.spanward.control.v1.ConfigR\x06config2\xde\x10\n" +
+	"\x06config\x18\x01 \x01(\v2\x1b.spanward.control.v1.ConfigR\x06config\"\x99\x02\n" +
+	"\x0fPlannedOperator\x12\x12\n" +
+	"\x04type\x18\x01 \x01(\tR\x04type\x12\x1a\n" +
+	"\bkeyspace\x18\x02 \x01(\tR\bkeyspace\x126\n" +
+	"\x05spans\x18\x03 \x03(\v2 .spanward.control.v1.PlannedSpanR\x05spans\x12\x12\n" +
+	"\x04from\x18\x04 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x05 \x01(\tR\x02to\x12\x0e\n" +
+	"\x02at\x18\x06 \x03(\fR\x02at\x12\x0e\n" +
+	"\x02by\x18\a \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\x12\x17\n" +
+	"\x04load\x18\t \x01(\x01H\x00R\x04load\x88\x01\x01\x12\x17\n" +
+	"\x04size\x18\n" +
+	" \x01(\x01H\x01R\x04size\x88\x01\x01B\a\n" +
+	"\x05_loadB\a\n" +
+	"\x05_size\"9\n" +
+	"\vPlannedSpan\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\x03R\brevision\"\xef\x01\n" +
+	"\vPlannedNode\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12!\n" +
+	"\fspans_before\x18\x03 \x01(\x03R\vspansBefore\x12\x1f\n" +
+	"\vspans_after\x18\x04 \x01(\x03R\n" +
+	"spansAfter\x12\x1f\n" +
+	"\vload_before\x18\x05 \x01(\x01R\n" +
+	"loadBefore\x12\x1d\n" +
+	"\n" +
+	"load_after\x18\x06 \x01(\x01R\tloadAfter\x12\x16\n" +
+	"\x06weight\x18\a \x01(\x01R\x06weight\x12\x1a\n" +
+	"\bcapacity\x18\b \x01(\x03R\bcapacity\"j\n" +
+	"\fPlannedStuck\x12\x1a\n" +
+	"\bkeyspace\x18\x01 \x01(\tR\bkeyspace\x12\x12\n" +
+	"\x04span\x18\x02 \x01(\tR\x04span\x12\x12\n" +
+	"\x04node\x18\x03 \x01(\tR\x04node\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"\xa4\x03\n" +
+	"\vPlanRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
+	"\x05drain\x18\x02 \x03(\tR\x05drain\x12E\n" +
+	"\badd_node\x18\x03 \x03(\v2*.spanward.control.v1.PlanRequest.AddedNodeR\aaddNode\x12\x1f\n" +
+	"\vremove_node\x18\x04 \x03(\tR\n" +
+	"removeNode\x1a\xfc\x01\n" +
+	"\tAddedNode\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12N\n" +
+	"\x06labels\x18\x02 \x03(\v26.spanward.control.v1.PlanRequest.AddedNode.LabelsEntryR\x06labels\x12\x1a\n" +
+	"\bcapacity\x18\x03 \x01(\x03R\bcapacity\x12\x16\n" +
+	"\x06weight\x18\x04 \x01(\x01R\x06weight\x12\x1c\n" +
+	"\tworkloads\x18\x05 \x03(\tR\tworkloads\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf7\x01\n" +
+	"\fPlanResponse\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x03R\brevision\x126\n" +
+	"\x05nodes\x18\x02 \x03(\v2 .spanward.control.v1.PlannedNodeR\x05nodes\x12B\n" +
+	"\toperators\x18\x03 \x03(\v2$.spanward.control.v1.PlannedOperatorR\toperators\x127\n" +
+	"\x05stuck\x18\x04 \x03(\v2!.spanward.control.v1.PlannedStuckR\x05stuck\x12\x16\n" +
+	"\x06paused\x18\x05 \x03(\tR\x06paused\"\x8f\x01\n" +
+	"\x10ApplyPlanRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12B\n" +
+	"\toperators\x18\x03 \x03(\v2$.spanward.control.v1.PlannedOperatorR\toperators\"\xec\x01\n" +
+	"\x11ApplyPlanResponse\x12G\n" +
+	"\aresults\x18\x01 \x03(\v2-.spanward.control.v1.ApplyPlanResponse.ResultR\aresults\x1a\x8d\x01\n" +
+	"\x06Result\x129\n" +
+	"\boperator\x18\x01 \x01(\v2\x1d.spanward.control.v1.OperatorR\boperator\x12\x18\n" +
+	"\arefused\x18\x02 \x01(\tR\arefused\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06remedy\x18\x04 \x01(\tR\x06remedy\"\xb2\x01\n" +
+	"\tScheduler\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x12\n" +
+	"\x04help\x18\x03 \x01(\tR\x04help\x12\x1b\n" +
+	"\tin_flight\x18\x04 \x01(\x03R\binFlight\x12\x14\n" +
+	"\x05limit\x18\x05 \x01(\x03R\x05limit\x12\x18\n" +
+	"\awaiting\x18\x06 \x01(\x03R\awaiting\x12\x1a\n" +
+	"\baccepted\x18\a \x01(\x03R\baccepted\"1\n" +
+	"\x15ListSchedulersRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\"X\n" +
+	"\x16ListSchedulersResponse\x12>\n" +
+	"\n" +
+	"schedulers\x18\x01 \x03(\v2\x1e.spanward.control.v1.SchedulerR\n" +
+	"schedulers\"z\n" +
+	"\x13SetSchedulerRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x16\n" +
+	"\x06paused\x18\x04 \x01(\bR\x06paused\"T\n" +
+	"\x14SetSchedulerResponse\x12<\n" +
+	"\tscheduler\x18\x01 \x01(\v2\x1e.spanward.control.v1.SchedulerR\tscheduler2\xd9\x13\n" +
 	"\aControl\x12Z\n" +
 	"\tGetStatus\x12%.spanward.control.v1.GetStatusRequest\x1a&.spanward.control.v1.GetStatusResponse\x12i\n" +
 	"\x0eCreateKeyspace\x12*.spanward.control.v1.CreateKeyspaceRequest\x1a+.spanward.control.v1.CreateKeyspaceResponse\x12f\n" +
@@ -4355,7 +5517,11 @@ const file_api_control_v1_control_proto_rawDesc = "" +
 	"\tDrainNode\x12%.spanward.control.v1.DrainNodeRequest\x1a&.spanward.control.v1.DrainNodeResponse\x12Q\n" +
 	"\x06Lookup\x12\".spanward.control.v1.LookupRequest\x1a#.spanward.control.v1.LookupResponse\x12Z\n" +
 	"\tGetConfig\x12%.spanward.control.v1.GetConfigRequest\x1a&.spanward.control.v1.GetConfigResponse\x12Z\n" +
-	"\tSetConfig\x12%.spanward.control.v1.SetConfigRequest\x1a&.spanward.control.v1.SetConfigResponseB7Z5github.com/spanward/spanward/api/control/v1;controlv1b\x06proto3"
+	"\tSetConfig\x12%.spanward.control.v1.SetConfigRequest\x1a&.spanward.control.v1.SetConfigResponse\x12M\n" +
+	"\x04Plan\x12 .spanward.control.v1.PlanRequest\x1a!.spanward.control.v1.PlanResponse0\x01\x12Z\n" +
+	"\tApplyPlan\x12%.spanward.control.v1.ApplyPlanRequest\x1a&.spanward.control.v1.ApplyPlanResponse\x12i\n" +
+	"\x0eListSchedulers\x12*.spanward.control.v1.ListSchedulersRequest\x1a+.spanward.control.v1.ListSchedulersResponse\x12c\n" +
+	"\fSetScheduler\x12(.spanward.control.v1.SetSchedulerRequest\x1a).spanward.control.v1.SetSchedulerResponseB7Z5github.com/spanward/spanward/api/control/v1;controlv1b\x06proto3"
 
 var (
 	file_api_control_v1_control_proto_rawDescOnce sync.Once
@@ -4369,7 +5535,7 @@ func file_api_control_v1_control_proto_rawDescGZIP() []byte {
 	return file_api_control_v1_control_proto_rawDescData
 }
 
-var file_api_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
+var file_api_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 82)
 var file_api_control_v1_control_proto_goTypes = []any{
 	(*Range)(nil),                        // 0: spanward.control.v1.Range
 	(*Span)(nil),                         // 1: spanward.control.v1.Span
@@ -4424,43 +5590,59 @@ var file_api_control_v1_control_proto_goTypes = []any{
 	(*GetConfigResponse)(nil),            // 50: spanward.control.v1.GetConfigResponse
 	(*SetConfigRequest)(nil),             // 51: spanward.control.v1.SetConfigRequest
 	(*SetConfigResponse)(nil),            // 52: spanward.control.v1.SetConfigResponse
-	(*Operator_Cause)(nil),               // 53: spanward.control.v1.Operator.Cause
-	(*Operator_Step)(nil),                // 54: spanward.control.v1.Operator.Step
-	nil,                                  // 55: spanward.control.v1.Node.LabelsEntry
-	nil,                                  // 56: spanward.control.v1.Keyspace.SetEntry
-	nil,                                  // 57: spanward.control.v1.Keyspace.SpansEntry
-	nil,                                  // 58: spanward.control.v1.GetStatusResponse.NodesEntry
-	nil,                                  // 59: spanward.control.v1.GetStatusResponse.SpansEntry
-	nil,                                  // 60: spanward.control.v1.GetStatusResponse.OperatorsEntry
-	nil,                                  // 61: spanward.control.v1.CreateKeyspaceRequest.SetEntry
-	nil,                                  // 62: spanward.control.v1.SetKeyspaceRequest.SetEntry
-	(*DrainNodeResponse_DrainMove)(nil),  // 63: spanward.control.v1.DrainNodeResponse.DrainMove
-	(*DrainNodeResponse_DrainStuck)(nil), // 64: spanward.control.v1.DrainNodeResponse.DrainStuck
-	nil,                                  // 65: spanward.control.v1.SetConfigRequest.SetEntry
-	(*timestamppb.Timestamp)(nil),        // 66: google.protobuf.Timestamp
+	(*PlannedOperator)(nil),              // 53: spanward.control.v1.PlannedOperator
+	(*PlannedSpan)(nil),                  // 54: spanward.control.v1.PlannedSpan
+	(*PlannedNode)(nil),                  // 55: spanward.control.v1.PlannedNode
+	(*PlannedStuck)(nil),                 // 56: spanward.control.v1.PlannedStuck
+	(*PlanRequest)(nil),                  // 57: spanward.control.v1.PlanRequest
+	(*PlanResponse)(nil),                 // 58: spanward.control.v1.PlanResponse
+	(*ApplyPlanRequest)(nil),             // 59: spanward.control.v1.ApplyPlanRequest
+	(*ApplyPlanResponse)(nil),            // 60: spanward.control.v1.ApplyPlanResponse
+	(*Scheduler)(nil),                    // 61: spanward.control.v1.Scheduler
+	(*ListSchedulersRequest)(nil),        // 62: spanward.control.v1.ListSchedulersRequest
+	(*ListSchedulersResponse)(nil),       // 63: spanward.control.v1.ListSchedulersResponse
+	(*SetSchedulerRequest)(nil),          // 64: spanward.control.v1.SetSchedulerRequest
+	(*SetSchedulerResponse)(nil),         // 65: spanward.control.v1.SetSchedulerResponse
+	(*Operator_Cause)(nil),               // 66: spanward.control.v1.Operator.Cause
+	(*Operator_Step)(nil),                // 67: spanward.control.v1.Operator.Step
+	nil,                                  // 68: spanward.control.v1.Node.LabelsEntry
+	nil,                                  // 69: spanward.control.v1.Keyspace.SetEntry
+	nil,                                  // 70: spanward.control.v1.Keyspace.SpansEntry
+	nil,                                  // 71: spanward.control.v1.GetStatusResponse.NodesEntry
+	nil,                                  // 72: spanward.control.v1.GetStatusResponse.SpansEntry
+	nil,                                  // 73: spanward.control.v1.GetStatusResponse.OperatorsEntry
+	nil,                                  // 74: spanward.control.v1.CreateKeyspaceRequest.SetEntry
+	nil,                                  // 75: spanward.control.v1.SetKeyspaceRequest.SetEntry
+	(*DrainNodeResponse_DrainMove)(nil),  // 76: spanward.control.v1.DrainNodeResponse.DrainMove
+	(*DrainNodeResponse_DrainStuck)(nil), // 77: spanward.control.v1.DrainNodeResponse.DrainStuck
+	nil,                                  // 78: spanward.control.v1.SetConfigRequest.SetEntry
+	(*PlanRequest_AddedNode)(nil),        // 79: spanward.control.v1.PlanRequest.AddedNode
+	nil,                                  // 80: spanward.control.v1.PlanRequest.AddedNode.LabelsEntry
+	(*ApplyPlanResponse_Result)(nil),     // 81: spanward.control.v1.ApplyPlanResponse.Result
+	(*timestamppb.Timestamp)(nil),        // 82: google.protobuf.Timestamp
 }
 var file_api_control_v1_control_proto_depIdxs = []int32{
-	66, // 0: spanward.control.v1.Operator.created:type_name -> google.protobuf.Timestamp
-	66, // 1: spanward.control.v1.Operator.finished_at:type_name -> google.protobuf.Timestamp
-	54, // 2: spanward.control.v1.Operator.steps:type_name -> spanward.control.v1.Operator.Step
-	53, // 3: spanward.control.v1.Operator.cause:type_name -> spanward.control.v1.Operator.Cause
-	55, // 4: spanward.control.v1.Node.labels:type_name -> spanward.control.v1.Node.LabelsEntry
-	56, // 5: spanward.control.v1.Keyspace.set:type_name -> spanward.control.v1.Keyspace.SetEntry
+	82, // 0: spanward.control.v1.Operator.created:type_name -> google.protobuf.Timestamp
+	82, // 1: spanward.control.v1.Operator.finished_at:type_name -> google.protobuf.Timestamp
+	67, // 2: spanward.control.v1.Operator.steps:type_name -> spanward.control.v1.Operator.Step
+	66, // 3: spanward.control.v1.Operator.cause:type_name -> spanward.control.v1.Operator.Cause
+	68, // 4: spanward.control.v1.Node.labels:type_name -> spanward.control.v1.Node.LabelsEntry
+	69, // 5: spanward.control.v1.Keyspace.set:type_name -> spanward.control.v1.Keyspace.SetEntry
 	0,  // 6: spanward.control.v1.Keyspace.ranges:type_name -> spanward.control.v1.Range
-	57, // 7: spanward.control.v1.Keyspace.spans:type_name -> spanward.control.v1.Keyspace.SpansEntry
-	66, // 8: spanward.control.v1.Problem.since:type_name -> google.protobuf.Timestamp
+	70, // 7: spanward.control.v1.Keyspace.spans:type_name -> spanward.control.v1.Keyspace.SpansEntry
+	82, // 8: spanward.control.v1.Problem.since:type_name -> google.protobuf.Timestamp
 	5,  // 9: spanward.control.v1.GetStatusResponse.maintainers:type_name -> spanward.control.v1.Maintainer
-	58, // 10: spanward.control.v1.GetStatusResponse.nodes:type_name -> spanward.control.v1.GetStatusResponse.NodesEntry
-	59, // 11: spanward.control.v1.GetStatusResponse.spans:type_name -> spanward.control.v1.GetStatusResponse.SpansEntry
-	60, // 12: spanward.control.v1.GetStatusResponse.operators:type_name -> spanward.control.v1.GetStatusResponse.OperatorsEntry
+	71, // 10: spanward.control.v1.GetStatusResponse.nodes:type_name -> spanward.control.v1.GetStatusResponse.NodesEntry
+	72, // 11: spanward.control.v1.GetStatusResponse.spans:type_name -> spanward.control.v1.GetStatusResponse.SpansEntry
+	73, // 12: spanward.control.v1.GetStatusResponse.operators:type_name -> spanward.control.v1.GetStatusResponse.OperatorsEntry
 	6,  // 13: spanward.control.v1.GetStatusResponse.problems:type_name -> spanward.control.v1.Problem
 	4,  // 14: spanward.control.v1.GetStatusResponse.keyspaces:type_name -> spanward.control.v1.Keyspace
 	0,  // 15: spanward.control.v1.CreateKeyspaceRequest.ranges:type_name -> spanward.control.v1.Range
-	61, // 16: spanward.control.v1.CreateKeyspaceRequest.set:type_name -> spanward.control.v1.CreateKeyspaceRequest.SetEntry
+	74, // 16: spanward.control.v1.CreateKeyspaceRequest.set:type_name -> spanward.control.v1.CreateKeyspaceRequest.SetEntry
 	4,  // 17: spanward.control.v1.CreateKeyspaceResponse.keyspace:type_name -> spanward.control.v1.Keyspace
 	2,  // 18: spanward.control.v1.CreateKeyspaceResponse.operator:type_name -> spanward.control.v1.Operator
 	4,  // 19: spanward.control.v1.ListKeyspacesResponse.keyspaces:type_name -> spanward.control.v1.Keyspace
-	62, // 20: spanward.control.v1.SetKeyspaceRequest.set:type_name -> spanward.control.v1.SetKeyspaceRequest.SetEntry
+	75, // 20: spanward.control.v1.SetKeyspaceRequest.set:type_name -> spanward.control.v1.SetKeyspaceRequest.SetEntry
 	4,  // 21: spanward.control.v1.SetKeyspaceResponse.keyspace:type_name -> spanward.control.v1.Keyspace
 	4,  // 22: spanward.control.v1.ChangeKeyspaceStateResponse.keyspace:type_name -> spanward.control.v1.Keyspace
 	2,  // 23: spanward.control.v1.ChangeKeyspaceStateResponse.operator:type_name -> spanward.control.v1.Operator
@@ -4476,66 +5658,85 @@ var file_api_control_v1_control_proto_depIdxs = []int32{
 	3,  // 33: spanward.control.v1.CordonNodeResponse.node:type_name -> spanward.control.v1.Node
 	3,  // 34: spanward.control.v1.UncordonNodeResponse.node:type_name -> spanward.control.v1.Node
 	3,  // 35: spanward.control.v1.DrainNodeResponse.node:type_name -> spanward.control.v1.Node
-	63, // 36: spanward.control.v1.DrainNodeResponse.moves:type_name -> spanward.control.v1.DrainNodeResponse.DrainMove
-	64, // 37: spanward.control.v1.DrainNodeResponse.stuck:type_name -> spanward.control.v1.DrainNodeResponse.DrainStuck
-	66, // 38: spanward.control.v1.ListOperatorsRequest.since:type_name -> google.protobuf.Timestamp
+	76, // 36: spanward.control.v1.DrainNodeResponse.moves:type_name -> spanward.control.v1.DrainNodeResponse.DrainMove
+	77, // 37: spanward.control.v1.DrainNodeResponse.stuck:type_name -> spanward.control.v1.DrainNodeResponse.DrainStuck
+	82, // 38: spanward.control.v1.ListOperatorsRequest.since:type_name -> google.protobuf.Timestamp
 	2,  // 39: spanward.control.v1.ListOperatorsResponse.operators:type_name -> spanward.control.v1.Operator
 	2,  // 40: spanward.control.v1.WatchOperatorsResponse.operator:type_name -> spanward.control.v1.Operator
 	3,  // 41: spanward.control.v1.ListNodesResponse.nodes:type_name -> spanward.control.v1.Node
 	48, // 42: spanward.control.v1.Config.values:type_name -> spanward.control.v1.ConfigValue
 	47, // 43: spanward.control.v1.GetConfigResponse.config:type_name -> spanward.control.v1.Config
-	65, // 44: spanward.control.v1.SetConfigRequest.set:type_name -> spanward.control.v1.SetConfigRequest.SetEntry
+	78, // 44: spanward.control.v1.SetConfigRequest.set:type_name -> spanward.control.v1.SetConfigRequest.SetEntry
 	47, // 45: spanward.control.v1.SetConfigResponse.config:type_name -> spanward.control.v1.Config
-	66, // 46: spanward.control.v1.Operator.Step.at:type_name -> google.protobuf.Timestamp
-	7,  // 47: spanward.control.v1.Control.GetStatus:input_type -> spanward.control.v1.GetStatusRequest
-	9,  // 48: spanward.control.v1.Control.CreateKeyspace:input_type -> spanward.control.v1.CreateKeyspaceRequest
-	11, // 49: spanward.control.v1.Control.ListKeyspaces:input_type -> spanward.control.v1.ListKeyspacesRequest
-	13, // 50: spanward.control.v1.Control.SetKeyspace:input_type -> spanward.control.v1.SetKeyspaceRequest
-	15, // 51: spanward.control.v1.Control.ChangeKeyspaceState:input_type -> spanward.control.v1.ChangeKeyspaceStateRequest
-	17, // 52: spanward.control.v1.Control.ListSpans:input_type -> spanward.control.v1.ListSpansRequest
-	19, // 53: spanward.control.v1.Control.AddSpan:input_type -> spanward.control.v1.AddSpanRequest
-	21, // 54: spanward.control.v1.Control.RemoveSpan:input_type -> spanward.control.v1.RemoveSpanRequest
-	23, // 55: spanward.control.v1.Control.MoveSpan:input_type -> spanward.control.v1.MoveSpanRequest
-	25, // 56: spanward.control.v1.Control.SplitSpan:input_type -> spanward.control.v1.SplitSpanRequest
-	27, // 57: spanward.control.v1.Control.MergeSpans:input_type -> spanward.control.v1.MergeSpansRequest
-	29, // 58: spanward.control.v1.Control.CancelOperator:input_type -> spanward.control.v1.CancelOperatorRequest
-	39, // 59: spanward.control.v1.Control.ListOperators:input_type -> spanward.control.v1.ListOperatorsRequest
-	41, // 60: spanward.control.v1.Control.WatchOperators:input_type -> spanward.control.v1.WatchOperatorsRequest
-	43, // 61: spanward.control.v1.Control.ListNodes:input_type -> spanward.control.v1.ListNodesRequest
-	31, // 62: spanward.control.v1.Control.EvictNode:input_type -> spanward.control.v1.EvictNodeRequest
-	33, // 63: spanward.control.v1.Control.CordonNode:input_type -> spanward.control.v1.CordonNodeRequest
-	35, // 64: spanward.control.v1.Control.UncordonNode:input_type -> spanward.control.v1.UncordonNodeRequest
-	37, // 65: spanward.control.v1.Control.DrainNode:input_type -> spanward.control.v1.DrainNodeRequest
-	45, // 66: spanward.control.v1.Control.Lookup:input_type -> spanward.control.v1.LookupRequest
-	49, // 67: spanward.control.v1.Control.GetConfig:input_type -> spanward.control.v1.GetConfigRequest
-	51, // 68: spanward.control.v1.Control.SetConfig:input_type -> spanward.control.v1.SetConfigRequest
-	8,  // 69: spanward.control.v1.Control.GetStatus:output_type -> spanward.control.v1.GetStatusResponse
-	10, // 70: spanward.control.v1.Control.CreateKeyspace:output_type -> spanward.control.v1.CreateKeyspaceResponse
-	12, // 71: spanward.control.v1.Control.ListKeyspaces:output_type -> spanward.control.v1.ListKeyspacesResponse
-	14, // 72: spanward.control.v1.Control.SetKeyspace:output_type -> spanward.control.v1.SetKeyspaceResponse
-	16, // 73: spanward.control.v1.Control.ChangeKeyspaceState:output_type -> spanward.control.v1.ChangeKeyspaceStateResponse
-	18, // 74: spanward.control.v1.Control.ListSpans:output_type -> spanward.control.v1.ListSpansResponse
-	20, // 75: spanward.control.v1.Control.AddSpan:output_type -> spanward.control.v1.AddSpanResponse
-	22, // 76: spanward.control.v1.Control.RemoveSpan:output_type -> spanward.control.v1.RemoveSpanResponse
-	24, // 77: spanward.control.v1.Control.MoveSpan:output_type -> spanward.control.v1.MoveSpanResponse
-	26, // 78: spanward.control.v1.Control.SplitSpan:output_type -> spanward.control.v1.SplitSpanResponse
-	28, // 79: spanward.control.v1.Control.MergeSpans:output_type -> spanward.control.v1.MergeSpansResponse
-	30, // 80: spanward.control.v1.Control.CancelOperator:output_type -> spanward.control.v1.CancelOperatorResponse
-	40, // 81: spanward.control.v1.Control.ListOperators:output_type -> spanward.control.v1.ListOperatorsResponse
-	42, // 82: spanward.control.v1.Control.WatchOperators:output_type -> spanward.control.v1.WatchOperatorsResponse
-	44, // 83: spanward.control.v1.Control.ListNodes:output_type -> spanward.control.v1.ListNodesResponse
-	32, // 84: spanward.control.v1.Control.EvictNode:output_type -> spanward.control.v1.EvictNodeResponse
-	34, // 85: spanward.control.v1.Control.CordonNode:output_type -> spanward.control.v1.CordonNodeResponse
-	36, // 86: spanward.control.v1.Control.UncordonNode:output_type -> spanward.control.v1.UncordonNodeResponse
-	38, // 87: spanward.control.v1.Control.DrainNode:output_type -> spanward.control.v1.DrainNodeResponse
-	46, // 88: spanward.control.v1.Control.Lookup:output_type -> spanward.control.v1.LookupResponse
-	50, // 89: spanward.control.v1.Control.GetConfig:output_type -> spanward.control.v1.GetConfigResponse
-	52, // 90: spanward.control.v1.Control.SetConfig:output_type -> spanward.control.v1.SetConfigResponse
-	69, // [69:91] is the sub-list for method output_type
-	47, // [47:69] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	54, // 46: spanward.control.v1.PlannedOperator.spans:type_name -> spanward.control.v1.PlannedSpan
+	79, // 47: spanward.control.v1.PlanRequest.add_node:type_name -> spanward.control.v1.PlanRequest.AddedNode
+	55, // 48: spanward.control.v1.PlanResponse.nodes:type_name -> spanward.control.v1.PlannedNode
+	53, // 49: spanward.control.v1.PlanResponse.operators:type_name -> spanward.control.v1.PlannedOperator
+	56, // 50: spanward.control.v1.PlanResponse.stuck:type_name -> spanward.control.v1.PlannedStuck
+	53, // 51: spanward.control.v1.ApplyPlanRequest.operators:type_name -> spanward.control.v1.PlannedOperator
+	81, // 52: spanward.control.v1.ApplyPlanResponse.results:type_name -> spanward.control.v1.ApplyPlanResponse.Result
+	61, // 53: spanward.control.v1.ListSchedulersResponse.schedulers:type_name -> spanward.control.v1.Scheduler
+	61, // 54: spanward.control.v1.SetSchedulerResponse.scheduler:type_name -> spanward.control.v1.Scheduler
+	82, // 55: spanward.control.v1.Operator.Step.at:type_name -> google.protobuf.Timestamp
+	80, // 56: spanward.control.v1.PlanRequest.AddedNode.labels:type_name -> spanward.control.v1.PlanRequest.AddedNode.LabelsEntry
+	2,  // 57: spanward.control.v1.ApplyPlanResponse.Result.operator:type_name -> spanward.control.v1.Operator
+	7,  // 58: spanward.control.v1.Control.GetStatus:input_type -> spanward.control.v1.GetStatusRequest
+	9,  // 59: spanward.control.v1.Control.CreateKeyspace:input_type -> spanward.control.v1.CreateKeyspaceRequest
+	11, // 60: spanward.control.v1.Control.ListKeyspaces:input_type -> spanward.control.v1.ListKeyspacesRequest
+	13, // 61: spanward.control.v1.Control.SetKeyspace:input_type -> spanward.control.v1.SetKeyspaceRequest
+	15, // 62: spanward.control.v1.Control.ChangeKeyspaceState:input_type -> spanward.control.v1.ChangeKeyspaceStateRequest
+	17, // 63: spanward.control.v1.Control.ListSpans:input_type -> spanward.control.v1.ListSpansRequest
+	19, // 64: spanward.control.v1.Control.AddSpan:input_type -> spanward.control.v1.AddSpanRequest
+	21, // 65: spanward.control.v1.Control.RemoveSpan:input_type -> spanward.control.v1.RemoveSpanRequest
+	23, // 66: spanward.control.v1.Control.MoveSpan:input_type -> spanward.control.v1.MoveSpanRequest
+	25, // 67: spanward.control.v1.Control.SplitSpan:input_type -> spanward.control.v1.SplitSpanRequest
+	27, // 68: spanward.control.v1.Control.MergeSpans:input_type -> spanward.control.v1.MergeSpansRequest
+	29, // 69: spanward.control.v1.Control.CancelOperator:input_type -> spanward.control.v1.CancelOperatorRequest
+	39, // 70: spanward.control.v1.Control.ListOperators:input_type -> spanward.control.v1.ListOperatorsRequest
+	41, // 71: spanward.control.v1.Control.WatchOperators:input_type -> spanward.control.v1.WatchOperatorsRequest
+	43, // 72: spanward.control.v1.Control.ListNodes:input_type -> spanward.control.v1.ListNodesRequest
+	31, // 73: spanward.control.v1.Control.EvictNode:input_type -> spanward.control.v1.EvictNodeRequest
+	33, // 74: spanward.control.v1.Control.CordonNode:input_type -> spanward.control.v1.CordonNodeRequest
+	35, // 75: spanward.control.v1.Control.UncordonNode:input_type -> spanward.control.v1.UncordonNodeRequest
+	37, // 76: spanward.control.v1.Control.DrainNode:input_type -> spanward.control.v1.DrainNodeRequest
+	45, // 77: spanward.control.v1.Control.Lookup:input_type -> spanward.control.v1.LookupRequest
+	49, // 78: spanward.control.v1.Control.GetConfig:input_type -> spanward.control.v1.GetConfigRequest
+	51, // 79: spanward.control.v1.Control.SetConfig:input_type -> spanward.control.v1.SetConfigRequest
+	57, // 80: spanward.control.v1.Control.Plan:input_type -> spanward.control.v1.PlanRequest
+	59, // 81: spanward.control.v1.Control.ApplyPlan:input_type -> spanward.control.v1.ApplyPlanRequest
+	62, // 82: spanward.control.v1.Control.ListSchedulers:input_type -> spanward.control.v1.ListSchedulersRequest
+	64, // 83: spanward.control.v1.Control.SetScheduler:input_type -> spanward.control.v1.SetSchedulerRequest
+	8,  // 84: spanward.control.v1.Control.GetStatus:output_type -> spanward.control.v1.GetStatusResponse
+	10, // 85: spanward.control.v1.Control.CreateKeyspace:output_type -> spanward.control.v1.CreateKeyspaceResponse
+	12, // 86: spanward.control.v1.Control.ListKeyspaces:output_type -> spanward.control.v1.ListKeyspacesResponse
+	14, // 87: spanward.control.v1.Control.SetKeyspace:output_type -> spanward.control.v1.SetKeyspaceResponse
+	16, // 88: spanward.control.v1.Control.ChangeKeyspaceState:output_type -> spanward.control.v1.ChangeKeyspaceStateResponse
+	18, // 89: spanward.control.v1.Control.ListSpans:output_type -> spanward.control.v1.ListSpansResponse
+	20, // 90: spanward.control.v1.Control.AddSpan:output_type -> spanward.control.v1.AddSpanResponse
+	22, // 91: spanward.control.v1.Control.RemoveSpan:output_type -> spanward.control.v1.RemoveSpanResponse
+	24, // 92: spanward.control.v1.Control.MoveSpan:output_type -> spanward.control.v1.MoveSpanResponse
+	26, // 93: spanward.control.v1.Control.SplitSpan:output_type -> spanward.control.v1.SplitSpanResponse
+	28, // 94: spanward.control.v1.Control.MergeSpans:output_type -> spanward.control.v1.MergeSpansResponse
+	30, // 95: spanward.control.v1.Control.CancelOperator:output_type -> spanward.control.v1.CancelOperatorResponse
+	40, // 96: spanward.control.v1.Control.ListOperators:output_type -> spanward.control.v1.ListOperatorsResponse
+	42, // 97: spanward.control.v1.Control.WatchOperators:output_type -> spanward.control.v1.WatchOperatorsResponse
+	44, // 98: spanward.control.v1.Control.ListNodes:output_type -> spanward.control.v1.ListNodesResponse
+	32, // 99: spanward.control.v1.Control.EvictNode:output_type -> spanward.control.v1.EvictNodeResponse
+	34, // 100: spanward.control.v1.Control.CordonNode:output_type -> spanward.control.v1.CordonNodeResponse
+	36, // 101: spanward.control.v1.Control.UncordonNode:output_type -> spanward.control.v1.UncordonNodeResponse
+	38, // 102: spanward.control.v1.Control.DrainNode:output_type -> spanward.control.v1.DrainNodeResponse
+	46, // 103: spanward.control.v1.Control.Lookup:output_type -> spanward.control.v1.LookupResponse
+	50, // 104: spanward.control.v1.Control.GetConfig:output_type -> spanward.control.v1.GetConfigResponse
+	52, // 105: spanward.control.v1.Control.SetConfig:output_type -> spanward.control.v1.SetConfigResponse
+	58, // 106: spanward.control.v1.Control.Plan:output_type -> spanward.control.v1.PlanResponse
+	60, // 107: spanward.control.v1.Control.ApplyPlan:output_type -> spanward.control.v1.ApplyPlanResponse
+	63, // 108: spanward.control.v1.Control.ListSchedulers:output_type -> spanward.control.v1.ListSchedulersResponse
+	65, // 109: spanward.control.v1.Control.SetScheduler:output_type -> spanward.control.v1.SetSchedulerResponse
+	84, // [84:110] is the sub-list for method output_type
+	58, // [58:84] is the sub-list for method input_type
+	58, // [58:58] is the sub-list for extension type_name
+	58, // [58:58] is the sub-list for extension extendee
+	0,  // [0:58] is the sub-list for field type_name
 }
 
 func init() { file_api_control_v1_control_proto_init() }
@@ -4546,14 +5747,15 @@ func file_api_control_v1_control_proto_init() {
 	file_api_control_v1_control_proto_msgTypes[1].OneofWrappers = []any{}
 	file_api_control_v1_control_proto_msgTypes[3].OneofWrappers = []any{}
 	file_api_control_v1_control_proto_msgTypes[4].OneofWrappers = []any{}
-	file_api_control_v1_control_proto_msgTypes[54].OneofWrappers = []any{}
+	file_api_control_v1_control_proto_msgTypes[53].OneofWrappers = []any{}
+	file_api_control_v1_control_proto_msgTypes[67].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_control_v1_control_proto_rawDesc), len(file_api_control_v1_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   66,
+			NumMessages:   82,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -44,6 +44,10 @@ const (
 	Control_Lookup_FullMethodName              = "/spanward.control.v1.Control/Lookup"
 	Control_GetConfig_FullMethodName           = "/spanward.control.v1.Control/GetConfig"
 	Control_SetConfig_FullMethodName           = "/spanward.control.v1.Control/SetConfig"
+	Control_Plan_FullMethodName                = "/spanward.control.v1.Control/Plan"
+	Control_ApplyPlan_FullMethodName           = "/spanward.control.v1.Control/ApplyPlan"
+	Control_ListSchedulers_FullMethodName      = "/spanward.control.v1.Control/ListSchedulers"
+	Control_SetScheduler_FullMethodName        = "/spanward.control.v1.Control/SetScheduler"
 )
 
 // ControlClient is the client API for Control service.
@@ -81,6 +85,14 @@ type ControlClient interface {
 	GetConfig(ctx context.Context, in *GetConfigRequest, opts ...grpc.CallOption) (*GetConfigResponse, error)
 	// SetConfig changes settings of the cluster, or of a keyspace.
 	SetConfig(ctx context.Context, in *SetConfigRequest, opts ...grpc.CallOption) (*SetConfigResponse, error)
+	// Plan says what the scheduler would do now, or would if nodes came, went or were drained. It changes nothing.
+	Plan(ctx context.Context, in *PlanRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PlanResponse], error)
+	// ApplyPlan accepts operators of a plan, each if nothing has changed about its spans since.
+	ApplyPlan(ctx context.Context, in *ApplyPlanRequest, opts ...grpc.CallOption) (*ApplyPlanResponse, error)
+	// ListSchedulers returns the planners, and whether they are paused.
+	ListSchedulers(ctx context.Context, in *ListSchedulersRequest, opts ...grpc.CallOption) (*ListSchedulersResponse, error)
+	// SetScheduler pauses a planner, or lets it go on.
+	SetScheduler(ctx context.Context, in *SetSchedulerRequest, opts ...grpc.CallOption) (*SetSchedulerResponse, error)
 }
 
 type controlClient struct {
@@ -329,6 +341,55 @@ func (c *controlClient) SetConfig(ctx context.Context, in *SetConfigRequest, opt
 	return out, nil
 }
 
+func (c *controlClient) Plan(ctx context.Context, in *PlanRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PlanResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Control_ServiceDesc.Streams[2], Control_Plan_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[PlanRequest, PlanResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Control_PlanClient = grpc.ServerStreamingClient[PlanResponse]
+
+func (c *controlClient) ApplyPlan(ctx context.Context, in *ApplyPlanRequest, opts ...grpc.CallOption) (*ApplyPlanResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ApplyPlanResponse)
+	err := c.cc.Invoke(ctx, Control_ApplyPlan_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) ListSchedulers(ctx context.Context, in *ListSchedulersRequest, opts ...grpc.CallOption) (*ListSchedulersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListSchedulersResponse)
+	err := c.cc.Invoke(ctx, Control_ListSchedulers_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) SetScheduler(ctx context.Context, in *SetSchedulerRequest, opts ...grpc.CallOption) (*SetSchedulerResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetSchedulerResponse)
+	err := c.cc.Invoke(ctx, Control_SetScheduler_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ControlServer is the server API for Control service.
 // All implementations must embed UnimplementedControlServer
 // for forward compatibility.
@@ -364,6 +425,14 @@ type ControlServer interface {
 	GetConfig(context.Context, *GetConfigRequest) (*GetConfigResponse, error)
 	// SetConfig changes settings of the cluster, or of a keyspace.
 	SetConfig(context.Context, *SetConfigRequest) (*SetConfigResponse, error)
+	// Plan says what the scheduler would do now, or would if nodes came, went or were drained. It changes nothing.
+	Plan(*PlanRequest, grpc.ServerStreamingServer[PlanResponse]) error
+	// ApplyPlan accepts operators of a plan, each if nothing has changed about its spans since.
+	ApplyPlan(context.Context, *ApplyPlanRequest) (*ApplyPlanResponse, error)
+	// ListSchedulers returns the planners, and whether they are paused.
+	ListSchedulers(context.Context, *ListSchedulersRequest) (*ListSchedulersResponse, error)
+	// SetScheduler pauses a planner, or lets it go on.
+	SetScheduler(context.Context, *SetSchedulerRequest) (*SetSchedulerResponse, error)
 	mustEmbedUnimplementedControlServer()
 }
 
@@ -439,6 +508,18 @@ func (UnimplementedControlServer) GetConfig(context.Context, *GetConfigRequest) 
 }
 func (UnimplementedControlServer) SetConfig(context.Context, *SetConfigRequest) (*SetConfigResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SetConfig not implemented")
+}
+func (UnimplementedControlServer) Plan(*PlanRequest, grpc.ServerStreamingServer[PlanResponse]) error {
+	return status.Error(codes.Unimplemented, "method Plan not implemented")
+}
+func (UnimplementedControlServer) ApplyPlan(context.Context, *ApplyPlanRequest) (*ApplyPlanResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ApplyPlan not implemented")
+}
+func (UnimplementedControlServer) ListSchedulers(context.Context, *ListSchedulersRequest) (*ListSchedulersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListSchedulers not implemented")
+}
+func (UnimplementedControlServer) SetScheduler(context.Context, *SetSchedulerRequest) (*SetSchedulerResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetScheduler not implemented")
 }
 func (UnimplementedControlServer) mustEmbedUnimplementedControlServer() {}
 func (UnimplementedControlServer) testEmbeddedByValue()                 {}
@@ -843,6 +924,71 @@ func _Control_SetConfig_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Control_Plan_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(PlanRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ControlServer).Plan(m, &grpc.GenericServerStream[PlanRequest, PlanResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Control_PlanServer = grpc.ServerStreamingServer[PlanResponse]
+
+func _Control_ApplyPlan_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ApplyPlanRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).ApplyPlan(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_ApplyPlan_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).ApplyPlan(ctx, req.(*ApplyPlanRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_ListSchedulers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListSchedulersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).ListSchedulers(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_ListSchedulers_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).ListSchedulers(ctx, req.(*ListSchedulersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_SetScheduler_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetSchedulerRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).SetScheduler(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_SetScheduler_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).SetScheduler(ctx, req.(*SetSchedulerRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Control_ServiceDesc is the grpc.ServiceDesc for Control service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -930,6 +1076,18 @@ var Control_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "SetConfig",
 			Handler:    _Control_SetConfig_Handler,
 		},
+		{
+			MethodName: "ApplyPlan",
+			Handler:    _Control_ApplyPlan_Handler,
+		},
+		{
+			MethodName: "ListSchedulers",
+			Handler:    _Control_ListSchedulers_Handler,
+		},
+		{
+			MethodName: "SetScheduler",
+			Handler:    _Control_SetScheduler_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
@@ -940,6 +1098,11 @@ var Control_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "WatchOperators",
 			Handler:       _Control_WatchOperators_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Plan",
+			Handler:       _Control_Plan_Handler,
 			ServerStreams: true,
 		},
 	},

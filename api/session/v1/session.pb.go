@@ -442,7 +442,9 @@ type SpanStatus struct {
 	Copied    *int64 `protobuf:"varint,9,opt,name=copied,proto3,oneof" json:"copied,omitempty"`
 	CopyTotal *int64 `protobuf:"varint,10,opt,name=copy_total,json=copyTotal,proto3,oneof" json:"copy_total,omitempty"`
 	// error is the last failure of the instance, empty while it is well.
-	Error         string `protobuf:"bytes,11,opt,name=error,proto3" json:"error,omitempty"`
+	Error string `protobuf:"bytes,11,opt,name=error,proto3" json:"error,omitempty"`
+	// size of what the span holds, as the workload counts it: keys, say.
+	Size          *float64 `protobuf:"fixed64,12,opt,name=size,proto3,oneof" json:"size,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -552,6 +554,13 @@ func (x *SpanStatus) GetError() string {
 		return x.Error
 	}
 	return ""
+}
+
+func (x *SpanStatus) GetSize() float64 {
+	if x != nil && x.Size != nil {
+		return *x.Size
+	}
+	return 0
 }
 
 // StageResult answers an ask.
@@ -1103,7 +1112,7 @@ const file_api_session_v1_session_proto_rawDesc = "" +
 	"\brevision\x18\x02 \x01(\x03R\brevision\x125\n" +
 	"\x05spans\x18\x03 \x03(\v2\x1f.spanward.session.v1.SpanStatusR\x05spans\x12:\n" +
 	"\aresults\x18\x04 \x03(\v2 .spanward.session.v1.StageResultR\aresults\x12#\n" +
-	"\x0emay_act_for_ms\x18\x05 \x01(\x03R\vmayActForMs\"\x98\x04\n" +
+	"\x0emay_act_for_ms\x18\x05 \x01(\x03R\vmayActForMs\"\xba\x04\n" +
 	"\n" +
 	"SpanStatus\x12\x1a\n" +
 	"\bkeyspace\x18\x01 \x01(\tR\bkeyspace\x12\x12\n" +
@@ -1121,7 +1130,8 @@ const file_api_session_v1_session_proto_rawDesc = "" +
 	"\n" +
 	"copy_total\x18\n" +
 	" \x01(\x03H\x04R\tcopyTotal\x88\x01\x01\x12\x14\n" +
-	"\x05error\x18\v \x01(\tR\x05error\"z\n" +
+	"\x05error\x18\v \x01(\tR\x05error\x12\x17\n" +
+	"\x04size\x18\f \x01(\x01H\x05R\x04size\x88\x01\x01\"z\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rSTATE_OPENING\x10\x01\x12\x11\n" +
@@ -1134,7 +1144,8 @@ const file_api_session_v1_session_proto_rawDesc = "" +
 	"\a_lag_msB\a\n" +
 	"\x05_loadB\t\n" +
 	"\a_copiedB\r\n" +
-	"\v_copy_total\"\x91\x03\n" +
+	"\v_copy_totalB\a\n" +
+	"\x05_size\"\x91\x03\n" +
 	"\vStageResult\x12\x1a\n" +
 	"\bkeyspace\x18\x01 \x01(\tR\bkeyspace\x12\x12\n" +
 	"\x04span\x18\x02 \x01(\tR\x04span\x12\x1a\n" +
