@@ -25,7 +25,7 @@ type spanKnown struct {
 	checkpoint        uint64
 	checkpointKnown   bool
 	lagMS             *int64
-	load              *float64
+	load, size        *float64
 	copied, copyTotal *int64
 	splitKeys         []string
 	// lastError of opening, closing or running; failures in a row, and when it is tried again.

@@ -157,7 +157,7 @@ func renderSpan(l spanLook) *controlv1.Span {
 		out.Operator = l.Intent.Operator
 	}
 	if l.own {
-		out.LagMs, out.Load, out.Copied, out.CopyTotal = l.heard.lagMS, l.heard.load, l.heard.copied, l.heard.copyTotal
+		out.LagMs, out.Load, out.Size, out.Copied, out.CopyTotal = l.heard.lagMS, l.heard.load, l.heard.size, l.heard.copied, l.heard.copyTotal
 	}
 	return out
 }

@@ -75,7 +75,7 @@ func (l *loop) status(st *stream, s *sessionv1.SpanStatus, c *comparison) {
 func take(k *spanKnown, session int64, s *sessionv1.SpanStatus) {
 	k.session = session
 	k.checkpoint, k.checkpointKnown = s.GetCheckpoint(), s.Checkpoint != nil
-	k.lagMS, k.load, k.copied, k.copyTotal = s.LagMs, s.Load, s.Copied, s.CopyTotal
+	k.lagMS, k.load, k.size, k.copied, k.copyTotal = s.LagMs, s.Load, s.Size, s.Copied, s.CopyTotal
 	k.splitKeys = nil
 	for _, key := range s.GetSplitKeys() {
 		k.splitKeys = append(k.splitKeys, string(key))
