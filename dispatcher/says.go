@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -207,7 +208,7 @@ func (b *builder) fits(have int, m proto.Message) bool {
 func statusOf(e *entry) *sessionv1.SpanStatus {
 	s := &sessionv1.SpanStatus{
 		Keyspace: e.ref.Keyspace, Span: string(e.ref.ID), State: stateOf(e), Token: e.actor.Token,
-		LagMs: e.status.LagMS, Load: e.status.Load, Copied: e.status.Copied, CopyTotal: e.status.CopyTotal,
+		LagMs: e.status.LagMS, Load: measure(e.status.Load), Size: measure(e.status.Size), Copied: e.status.Copied, CopyTotal: e.status.CopyTotal,
 		Error: e.status.Error,
 	}
 	if e.actor.Why != "" {
@@ -221,6 +222,14 @@ func statusOf(e *entry) *sessionv1.SpanStatus {
 		s.SplitKeys = append(s.SplitKeys, []byte(k))
 	}
 	return s
+}
+
+// measure keeps what could not be compared or added up away from the leader.
+func measure(x *float64) *float64 {
+	if x == nil || !(*x >= 0) || math.IsInf(*x, 1) {
+		return nil
+	}
+	return x
 }
 
 func stateOf(e *entry) sessionv1.SpanStatus_State {

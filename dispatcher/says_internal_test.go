@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -144,5 +145,22 @@ func TestGoneIsForgotten(t *testing.T) {
 	l.full()
 	if s := l.delta().GetSpans(); len(s) != 0 {
 		t.Errorf("said after a full report: %v", s)
+	}
+}
+
+// What cannot be compared or added up is not told: the leader would carry it into every sum.
+func TestMeasuresThatAreNoNumbersAreUnknown(t *testing.T) {
+	l := saying(1, operator.Running)
+	e := l.entries[operator.Ref{Keyspace: "ks", ID: "s0"}]
+	for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), -1} {
+		e.status = Status{Load: &bad, Size: &bad}
+		if s := statusOf(e); s.Load != nil || s.Size != nil {
+			t.Errorf("told %v", s)
+		}
+	}
+	zero, some := 0.0, 1e12
+	e.status = Status{Load: &zero, Size: &some}
+	if s := statusOf(e); s.Load == nil || s.GetLoad() != 0 || s.GetSize() != some {
+		t.Errorf("told %v", s)
 	}
 }

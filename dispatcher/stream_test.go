@@ -31,8 +31,8 @@ func TestReconnectSendsEverything(t *testing.T) {
 			w.span(id)
 			w.open("n1", id)
 		}
-		load := 2.5
-		p.sink.reporter("a").Report(dispatcher.Status{Checkpoint: dispatcher.At(5), Load: &load, SplitKeys: []string{"a1", "a2"}})
+		load, size := 2.5, 1000.0
+		p.sink.reporter("a").Report(dispatcher.Status{Checkpoint: dispatcher.At(5), Load: &load, Size: &size, SplitKeys: []string{"a1", "a2"}})
 		w.eventually("heard", func() bool { return w.leader.node("n1").spans["a"].GetCheckpoint() == 5 })
 		for n, loss := range []func(){
 			func() { w.leader.cut("n1") },
@@ -46,7 +46,7 @@ func TestReconnectSendsEverything(t *testing.T) {
 			}
 			w.eventually("split keys follow", func() bool { return len(w.leader.node("n1").spans["a"].GetSplitKeys()) == 2 })
 			a, b := w.leader.node("n1").spans["a"], w.leader.node("n1").spans["b"]
-			if a.GetState() != sessionv1.SpanStatus_STATE_RUNNING || a.GetCheckpoint() != 5 || a.GetLoad() != load || a.GetToken() != w.record("a").Owner.Token {
+			if a.GetState() != sessionv1.SpanStatus_STATE_RUNNING || a.GetCheckpoint() != 5 || a.GetLoad() != load || a.GetSize() != size || a.GetToken() != w.record("a").Owner.Token {
 				t.Errorf("a: %v", a)
 			}
 			if b.GetState() != sessionv1.SpanStatus_STATE_RUNNING || b.Checkpoint != nil {

@@ -67,8 +67,11 @@ type Status struct {
 	Checkpoint Position
 	// LagMS is how far, in milliseconds, the sink is behind the source.
 	LagMS *int64
-	// Load is the span's own measure of what it costs, comparable within a keyspace.
+	// Load is the span's own measure of what it costs, comparable within a keyspace. What is no number, or below zero,
+	// counts as unknown, here and in Size.
 	Load *float64
+	// Size is how much the span holds, as the workload counts it: keys, say. It is comparable within a keyspace, too.
+	Size *float64
 	// SplitKeys are keys at which the span would split well, ascending.
 	SplitKeys []string
 	// Copied and CopyTotal count the keys of an initial copy while it goes on.

@@ -8,6 +8,7 @@
 //	hold-close[.<span>]   the same for closing
 //	checkpoint[.<span>]   the position to report: a number; without the file, the one that the span was opened with
 //	load[.<span>]         the load to report: a number
+//	size[.<span>]         the size to report: a number
 //	split-keys.<span>     keys to propose for a split, one a line, escaped as everywhere
 //
 // A file with the span's id goes before the one without. Files that hold something else are reported as the span's error.

@@ -20,6 +20,7 @@ const (
 	holdCloseFile  = "hold-close"
 	checkpointFile = "checkpoint"
 	loadFile       = "load"
+	sizeFile       = "size"
 	splitKeysFile  = "split-keys"
 )
 
@@ -96,8 +97,8 @@ type instance struct {
 	gate     *Gate
 	task     dispatcher.Task
 	reporter dispatcher.Reporter
-	// checkpoint, load and splitKeys are the files that decide what is reported.
-	checkpoint, load, splitKeys [2]string
+	// checkpoint, load, size and splitKeys are the files that decide what is reported.
+	checkpoint, load, size, splitKeys [2]string
 
 	mu   sync.Mutex
 	last *seen
@@ -106,7 +107,8 @@ type instance struct {
 func newInstance(g *Gate, t dispatcher.Task, r dispatcher.Reporter) *instance {
 	i := &instance{
 		gate: g, task: t, reporter: r,
-		checkpoint: names(checkpointFile, t.Span), load: names(loadFile, t.Span), splitKeys: names(splitKeysFile, t.Span),
+		checkpoint: names(checkpointFile, t.Span), load: names(loadFile, t.Span), size: names(sizeFile, t.Span),
+		splitKeys: names(splitKeysFile, t.Span),
 	}
 	i.splitKeys[1] = i.splitKeys[0] // what is proposed for one span makes no sense for another
 	return i

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -255,6 +256,16 @@ func TestReports(t *testing.T) {
 	o.until(t, "the position that it was opened with", at(5))
 	r.put("load.a", "2.5\n")
 	o.until(t, "the load", func(s dispatcher.Status) bool { return s.Load != nil && *s.Load == 2.5 })
+	r.put("size", "7")
+	o.until(t, "the size of all", func(s dispatcher.Status) bool { return s.Size != nil && *s.Size == 7 && *s.Load == 2.5 })
+	r.put("size.a", "1e3\n")
+	o.until(t, "its own size", func(s dispatcher.Status) bool { return s.Size != nil && *s.Size == 1000 })
+	for _, bad := range []string{"NaN", "-1", "Inf", "many"} {
+		r.put("size.a", bad)
+		o.until(t, "an error and no size", func(s dispatcher.Status) bool { return s.Size == nil && strings.HasPrefix(s.Error, "gate file size: ") })
+		r.put("size.a", "1")
+		o.until(t, "the size again", func(s dispatcher.Status) bool { return s.Size != nil && *s.Size == 1 && s.Error == "" })
+	}
 	r.put("split-keys", "z") // not for all spans
 	r.put("split-keys.a", "k 1\nl\\xff\n")
 	o.until(t, "split keys", func(s dispatcher.Status) bool { return cmp.Equal(s.SplitKeys, []string{"k 1", "l\xff"}) })

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -12,7 +13,7 @@ import (
 
 // seen is what the files say about a span. raw is enough to know whether they say the same as before.
 type seen struct {
-	raw    [3]file
+	raw    [4]file
 	status dispatcher.Status
 }
 
@@ -30,14 +31,15 @@ func (i *instance) look(l *listing) {
 
 // read interprets the files of the span, unless they are what they were.
 func (i *instance) read(l *listing) *seen {
-	raw := [3]file{l.first(i.checkpoint), l.first(i.load), l.first(i.splitKeys)}
+	raw := [4]file{l.first(i.checkpoint), l.first(i.load), l.first(i.size), l.first(i.splitKeys)}
 	if i.last != nil && i.last.raw == raw {
 		return i.last
 	}
 	s := &seen{raw: raw, status: dispatcher.Status{Checkpoint: i.position(raw[0])}}
 	s.set(raw[0], checkpointFile, setCheckpoint)
 	s.set(raw[1], loadFile, setLoad)
-	s.set(raw[2], splitKeysFile, setSplitKeys)
+	s.set(raw[2], sizeFile, setSize)
+	s.set(raw[3], splitKeysFile, setSplitKeys)
 	return s
 }
 
@@ -69,12 +71,27 @@ func setCheckpoint(s *dispatcher.Status, text string) error {
 }
 
 func setLoad(s *dispatcher.Status, text string) error {
+	x, err := measure(text)
+	s.Load = x
+	return err
+}
+
+func setSize(s *dispatcher.Status, text string) error {
+	x, err := measure(text)
+	s.Size = x
+	return err
+}
+
+// measure is a number that can be added up and compared.
+func measure(text string) (*float64, error) {
 	x, err := strconv.ParseFloat(text, 64)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s.Load = &x
-	return nil
+	if !(x >= 0) || math.IsInf(x, 1) {
+		return nil, fmt.Errorf("%s is not a number from zero up", text)
+	}
+	return &x, nil
 }
 
 func setSplitKeys(s *dispatcher.Status, text string) error {
