@@ -31,6 +31,7 @@ type statusFacts struct {
 	hidden      map[string]int
 	operators   []flight
 	quarantined []*view.Quarantine
+	paused      []string
 }
 
 func statusOf(s *view.State) statusFacts {
@@ -38,7 +39,7 @@ func statusOf(s *view.State) statusFacts {
 		cluster: s.Layout().ClusterName(), revision: s.Revision(), leader: s.Leader(), nodes: nodesOf(s),
 		maintainers: slices.Collect(s.Maintainers()), keyspaces: slices.Collect(s.Keyspaces()),
 		spans: map[string][]spanFacts{}, hidden: map[string]int{}, operators: inFlight(s),
-		quarantined: slices.Collect(s.Quarantined()),
+		quarantined: slices.Collect(s.Quarantined()), paused: pausedIn(s.ClusterConfig()),
 	}
 	for _, name := range s.Names() {
 		f.spans[name], f.hidden[name] = spansOf(s, name), s.QuarantinedSpans(name)
@@ -64,7 +65,7 @@ func lookAll(facts []spanFacts, k *known, now time.Time) []spanLook {
 
 func renderStatus(f statusFacts, k *known, now time.Time) *controlv1.GetStatusResponse {
 	out := &controlv1.GetStatusResponse{
-		Cluster: f.cluster, Revision: f.revision, Nodes: map[string]int64{total: int64(len(f.nodes))},
+		Cluster: f.cluster, Revision: f.revision, Nodes: map[string]int64{total: int64(len(f.nodes))}, Paused: f.paused,
 		Spans: map[string]int64{}, Operators: map[string]int64{total: int64(len(f.operators))},
 	}
 	if f.leader != nil && !f.leader.Resigned {
@@ -113,7 +114,7 @@ func (f statusFacts) look(k *known, now time.Time) []keyspaceLook {
 // problems are what somebody should look at: what the loop has found, and what the records show. Of one place each
 // kind is told once.
 func (f statusFacts) problems(looks []keyspaceLook, k *known, now time.Time) []*controlv1.Problem {
-	all := k.allProblems()
+	all := append(k.allProblems(), pausedProblems(f.paused)...)
 	for _, q := range f.quarantined {
 		all = append(all, problem{
 			kind: stateQuarantined, keyspace: q.Parsed.Keyspace, span: string(q.Parsed.Span), node: q.Parsed.Name,
