@@ -17,6 +17,8 @@ type Want struct {
 	Pin string
 	// Only is the one node that may take the span by somebody's decision, which stands above Rules and Pin; "" for any.
 	Only string
+	// Load that it had when it was last heard of; negative if that is not known.
+	Load float64
 	// Prefer is the node that takes the span if it is eligible: where it ran last before everything vanished.
 	Prefer string
 	// Avoid are nodes that failed to run the span, the last one last. They get it again only if no other can take it, the
@@ -33,8 +35,9 @@ type Node struct {
 	// Eligible: new spans may be opened there. If not, Why says what stands against it.
 	Eligible bool
 	Why      string
-	// Spans that the node owns, acts on or was asked to open.
+	// Spans that the node owns, acts on or was asked to open, and the sum of their loads, as far as these are known.
 	Spans int
+	Load  float64
 	// Of is how many of them are of a keyspace, by its name. It need not be there for keyspaces that are not spread.
 	Of map[string]int
 	// Capacity is the most spans it takes; 0 is no limit.
