@@ -58,6 +58,9 @@ func (c *control) planCreate(s *view.State, t *term, who asker, q *controlv1.Cre
 	if err := checkNamed(s, nil, q.GetSet()); err != nil {
 		return plan{}, err
 	}
+	if err := c.checkFirst(s, q.GetName(), q.GetSet(), len(ranges)); err != nil {
+		return plan{}, err
+	}
 	check := func() error { return c.validate(q.GetWorkload(), q.GetSet(), ranges, ranges) }
 	now, id := time.Now(), t.nextOperator()
 	ks := operator.Keyspace{Name: q.GetName(), Keyspace: record.Keyspace{

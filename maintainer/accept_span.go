@@ -42,6 +42,9 @@ func (c *control) planAdd(s *view.State, t *term, who asker, q *controlv1.AddSpa
 	if err := checkFree(s, ks.Name, r); err != nil {
 		return plan{}, err
 	}
+	if err := c.checkGrowth(s, ks, 1); err != nil {
+		return plan{}, err
+	}
 	all := append(rangesOf(s, ks.Name), r)
 	check := func() error { return c.validate(ks.Workload, ks.Settings, []span.Range{r}, all) }
 	now := time.Now()

@@ -19,7 +19,7 @@ func (c *control) SplitSpan(ctx context.Context, q *controlv1.SplitSpanRequest) 
 }
 
 func (c *control) splitSpan(ctx context.Context, t *term, q *controlv1.SplitSpanRequest) (*controlv1.SplitSpanResponse, error) {
-	id, err := c.accept(ctx, t, "split", "", q, once(func(s *view.State, who asker) (plan, error) {
+	id, err := c.accept(ctx, t, "split", keyspaceLock(q.GetKeyspace()), q, once(func(s *view.State, who asker) (plan, error) {
 		return c.planSplit(s, t, who, q)
 	}))
 	if err != nil {
@@ -35,6 +35,9 @@ func (c *control) planSplit(s *view.State, t *term, who asker, q *controlv1.Spli
 	}
 	at, err := splitKeys(sp, q.GetAt())
 	if err != nil {
+		return plan{}, err
+	}
+	if err := c.checkGrowth(s, s.Keyspace(sp.Keyspace), len(at)); err != nil {
 		return plan{}, err
 	}
 	i := who.intent(t.nextOperator(), record.KindSplit, time.Now())
