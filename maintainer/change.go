@@ -64,12 +64,14 @@ func (l *loop) noteNode(name string) {
 	l.noteReach(name)
 	l.noteEvicted(name)
 	l.noteDrain(name)
+	l.noteSession(name)
 	l.touch(name, l.state.Session(name))
 }
 
 // sessionGone ends what depends on the session. Its spans are looked at again now, and once it may act no more.
 func (l *loop) sessionGone(n *view.Node) {
 	delete(l.deaf, n.Session)
+	delete(l.fleet.seen, n.Session)
 	if st := l.streams[n.Session]; st != nil {
 		st.cut(errGone)
 	}

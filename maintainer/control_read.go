@@ -78,7 +78,7 @@ func (c *control) renderedKeyspace(t *term, name string) *controlv1.Keyspace {
 	return renderKeyspace(l)
 }
 
-func (c *control) listSpans(_ context.Context, t *term, q *controlv1.ListSpansRequest, send func(*controlv1.ListSpansResponse) error) error {
+func (c *control) listSpans(ctx context.Context, t *term, q *controlv1.ListSpansRequest, send func(*controlv1.ListSpansResponse) error) error {
 	var facts []spanFacts
 	var hidden []*view.Quarantine
 	var err error
@@ -99,6 +99,9 @@ func (c *control) listSpans(_ context.Context, t *term, q *controlv1.ListSpansRe
 			page = make([]*controlv1.Span, 0, spansPerPage)
 		}
 		page = append(page, renderSpan(look(f, t.known, now)))
+		if q.GetSpan() != "" {
+			page[len(page)-1].Next = consult(ctx, t, func(l *loop) string { return l.explain(f.Ref, time.Now()) })
+		}
 	}
 	return send(&controlv1.ListSpansResponse{Spans: page})
 }

@@ -27,13 +27,8 @@ type schedulerStats interface {
 	planned(planner string) (waiting, accepted int64)
 }
 
-// unplanned knows nothing.
-type unplanned struct{}
-
-func (unplanned) planned(string) (waiting, accepted int64) { return 0, 0 }
-
-func (c *control) listSchedulers(_ context.Context, _ *term, _ *controlv1.ListSchedulersRequest) (*controlv1.ListSchedulersResponse, error) {
-	return &controlv1.ListSchedulersResponse{Schedulers: c.schedulers(unplanned{})}, nil
+func (c *control) listSchedulers(ctx context.Context, t *term, _ *controlv1.ListSchedulersRequest) (*controlv1.ListSchedulersResponse, error) {
+	return &controlv1.ListSchedulersResponse{Schedulers: c.schedulers(consult(ctx, t, (*loop).plannerStats))}, nil
 }
 
 // setScheduler pauses a planner, or lets it go on, by its setting: so it is paused whoever leads, and `config show` tells.
@@ -52,7 +47,7 @@ func (c *control) setScheduler(ctx context.Context, t *term, q *controlv1.SetSch
 	if err != nil {
 		return nil, err
 	}
-	return &controlv1.SetSchedulerResponse{Scheduler: c.schedulers(unplanned{})[at]}, nil
+	return &controlv1.SetSchedulerResponse{Scheduler: c.schedulers(consult(ctx, t, (*loop).plannerStats))[at]}, nil
 }
 
 // plannerNamed is the place of a planner in the list of all.

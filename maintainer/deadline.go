@@ -174,6 +174,7 @@ func (l *loop) queueAbort(m operator.Member) {
 func (l *loop) unanswered(m operator.Member, w *work, now time.Time) {
 	s := w.stage
 	l.deaf[s.who.Session] = now.Add(deafFor)
+	l.fleet.stale = true
 	l.dropAsk(m.Ref, w)
 	l.count(m.Ref, operator.Identity{})
 	l.failedOpening(m.Ref, w, s.who.Node, 0, fmt.Sprintf("%s has not begun it within %v", s.who.Node, now.Sub(s.began).Round(time.Second)))
@@ -202,7 +203,7 @@ func (l *loop) tryTheDeaf(now time.Time) {
 func (l *loop) hears(session int64) {
 	if l.isDeaf(session) {
 		delete(l.deaf, session)
-		l.roomier = true
+		l.roomier, l.fleet.stale = true, true
 	}
 }
 

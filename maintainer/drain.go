@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/spanward/spanward/internal/record"
+	"github.com/spanward/spanward/internal/settings"
 	"github.com/spanward/spanward/operator"
 	"github.com/spanward/spanward/scheduler"
 )
@@ -163,7 +164,7 @@ func (l *loop) drain(now time.Time) {
 	if len(l.drains.nodes) == 0 || l.starting || !l.settled.IsZero() {
 		return
 	}
-	if !l.hold.active {
+	if !l.hold.active && !l.tuned.Paused(settings.PlannerDrain) {
 		l.planDrains(now)
 	}
 	for _, d := range l.drains.nodes {
@@ -250,7 +251,7 @@ func (l *loop) evictee(s operator.Span) scheduler.Evictee {
 
 // targets are the nodes as they will be, with what is left of the openings that they may be asked for.
 func (l *loop) targets() []scheduler.Node {
-	nodes := l.nodes(false)
+	nodes := l.nodes(false, scheduler.ClassDrain)
 	for i := range nodes {
 		nodes[i].Budget -= l.drains.moves.coming[nodes[i].Name]
 	}
@@ -259,15 +260,9 @@ func (l *loop) targets() []scheduler.Node {
 
 // acceptDrain makes a move an operator. From here on it is carried out like any other, whoever leads.
 func (l *loop) acceptDrain(s operator.Span, mv scheduler.Move, now time.Time) {
-	i := &record.Intent{
-		Operator: l.t.nextOperator(), Kind: record.KindMove, By: record.ByDrain, Reason: mv.Reason, CreatedAt: now,
-		From: mv.From, To: mv.To, Spans: []string{string(s.ID)}, Marks: []record.Mark{{Stage: record.StageQueued, At: now}},
-	}
-	l.enqueue(write{
-		ref: s.Ref, point: "maintainer/drain/accept", part: operator.Accept(l.m.cfg.Layout, []operator.Span{s}, i),
-	})
-	l.stay(s.Ref)
-	l.drains.moves.set(s.Ref, headingOf(i, l.counted[s.Ref]))
+	i := l.intent(record.KindMove, record.ByDrain, mv.Reason, []operator.Span{s}, now)
+	i.To = mv.To
+	l.acceptPlanned([]operator.Span{s}, i, "maintainer/drain/accept")
 }
 
 // showDrain tells what the drain of a node waits for, and whether it is over.

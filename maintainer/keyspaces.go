@@ -36,6 +36,7 @@ type ending struct {
 func (l *loop) noteKeyspace(name string) {
 	ks := l.state.Keyspace(name)
 	delete(l.rules, name)
+	l.tuneKeyspace(name)
 	switch {
 	case ks.Pending == nil:
 		delete(l.ending, name)

@@ -33,9 +33,13 @@ func (l *loop) look(r operator.Ref, now time.Time) {
 	if recs.Keyspace == record.KeyspacePaused && m.Claim == nil && m.Span.Owner.Nobody() {
 		w.retryAt, w.holdFor, w.failedOn = time.Time{}, operator.Identity{}, "" // it was closed because it was asked to be
 	}
-	waiting := l.goOn(recs, w, now)
+	waiting := w.waiting
+	if !l.giveWay(recs, w, now) {
+		waiting = l.goOn(recs, w, now)
+	}
 	l.noteLeaving(m, w, recs.Keyspace)
 	l.keepTime(recs, w, now)
+	l.noteFleet(m, w, now)
 	l.wait(r, w, waiting)
 	l.retire(r, w, m)
 }

@@ -10,6 +10,7 @@ import (
 	sessionv1 "github.com/spanward/spanward/api/session/v1"
 	"github.com/spanward/spanward/operator"
 	"github.com/spanward/spanward/scheduler"
+	"github.com/spanward/spanward/view"
 )
 
 const (
@@ -58,7 +59,7 @@ type loop struct {
 	unplaced map[operator.Ref]struct{}
 	roomier  bool
 	// crowded are spans that wait for a session to answer other asks, those under 0 for any; freed counts the answers.
-	crowded map[int64]*queue
+	crowded map[lane]*queue
 	freed   int
 	// out are the asks of this turn by session, outConfirm the spans to confirm.
 	out        map[int64][]*sessionv1.Ask
@@ -85,6 +86,9 @@ type loop struct {
 	yielding map[string]time.Time
 
 	drains drains
+	fleet  fleet
+	// accepted counts the operators that the leader itself has wanted, by planner.
+	accepted map[string]int64
 	// rules are those of keyspaces, as far as they were asked for; shares are the spans of each that weigh on a session.
 	rules  map[string]*scheduler.Rules
 	shares map[share]int
@@ -100,15 +104,19 @@ func newLoop(m *Maintainer, t *term) *loop {
 		events: make(chan func(), eventQueue), dirty: newQueue(), starting: true,
 		works: map[operator.Ref]*work{}, counted: map[operator.Ref]operator.Identity{},
 		on: map[int64]map[operator.Ref]struct{}{}, asked: map[int64]map[operator.Ref]struct{}{},
-		streams: map[int64]*stream{}, unplaced: map[operator.Ref]struct{}{}, crowded: map[int64]*queue{},
+		streams: map[int64]*stream{}, unplaced: map[operator.Ref]struct{}{}, crowded: map[lane]*queue{},
 		out: map[int64][]*sessionv1.Ask{}, outConfirm: map[int64][]*sessionv1.SpanRef{},
 		deaf: map[int64]time.Time{}, evicting: map[string]*evicting{},
 		silent: map[string]time.Time{}, hold: newHold(), progress: newProgress(),
 		ending: map[string]*ending{}, joint: map[operator.Ref]operator.Ref{}, revoking: map[string]*revoking{},
 		yielding: map[string]time.Time{}, drains: newDrains(), rules: map[string]*scheduler.Rules{}, shares: map[share]int{},
-		manySessions: keptSessions, began: time.Now(), tuned: read(m.state(), m.tuning.in),
+		fleet: newFleet(), accepted: map[string]int64{}, manySessions: keptSessions, began: time.Now(), tuned: read(m.state(), m.tuning.in),
 	}
 	l.settled = l.began.Add(l.tuned.Settle)
+	l.fleet.moved = read(l.state, func(s *view.State) map[operator.Ref]time.Time {
+		return movedLately(s, l.tuned.BalanceCooldown, l.began)
+	})
+	l.tuneFleet()
 	return l
 }
 
@@ -171,6 +179,7 @@ func (l *loop) turn(ctx context.Context) {
 	l.settle(now)
 	l.place(now)
 	l.drain(now)
+	l.balance(now)
 	l.tryTheDeaf(now)
 	l.makeRoom()
 	l.evict(ctx, now)
@@ -190,7 +199,7 @@ func (l *loop) nap() time.Duration {
 	if !l.settled.IsZero() {
 		nap = min(nap, max(0, l.settled.Sub(now)))
 	}
-	return l.revokeNap(now, nap)
+	return l.balanceNap(now, l.revokeNap(now, nap))
 }
 
 // settle ends the time in which nodes connect to a new leader: when all have, or when it is up.

@@ -1,12 +1,14 @@
 package maintainer
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
 
 	sessionv1 "github.com/spanward/spanward/api/session/v1"
 	"github.com/spanward/spanward/internal/record"
+	"github.com/spanward/spanward/internal/settings"
 	"github.com/spanward/spanward/operator"
 	"github.com/spanward/spanward/scheduler"
 	"github.com/spanward/spanward/view"
@@ -21,6 +23,14 @@ type want struct {
 	only string
 	why  string
 	by   record.By
+}
+
+// class says what goes before what. A span that never ran is as urgent as the user who has made it.
+func (w want) class() scheduler.Class {
+	if w.by == record.ByPlacement && w.span.LastNode == "" {
+		return scheduler.ClassUser
+	}
+	return scheduler.ClassOf(w.by)
 }
 
 // want puts the span among those to place in this turn, unless it was placed already or has to wait.
@@ -85,23 +95,44 @@ func (l *loop) place(now time.Time) {
 	if len(l.wants) == 0 || l.starting {
 		return
 	}
+	wants := l.wants
+	l.wants = nil
+	slices.SortStableFunc(wants, func(a, b want) int { return cmp.Compare(a.class(), b.class()) })
+	for len(wants) > 0 {
+		class := wants[0].class()
+		n := 1
+		for n < len(wants) && wants[n].class() == class {
+			n++
+		}
+		l.placeClass(wants[:n:n], class, now)
+		wants = wants[n:]
+	}
+}
+
+// placeClass assigns what is equally urgent.
+func (l *loop) placeClass(wants []want, class scheduler.Class, now time.Time) {
 	var named, free []want
-	for _, w := range l.wants {
+	for _, w := range wants {
 		if w.only != "" {
 			named = append(named, w)
 		} else {
 			free = append(free, w)
 		}
 	}
-	l.wants = nil
 	// The target of an accepted move was fit when it was accepted; being cordoned since does not stop the move.
-	l.assign(named, l.nodes(true), now)
-	if l.settled.IsZero() {
-		l.assign(free, l.nodes(false), now)
+	l.assign(named, l.nodes(true, class), now)
+	why := ""
+	switch {
+	case !l.settled.IsZero():
+		why = "the leader is new: nodes are connecting"
+	case l.tuned.Paused(settings.PlannerPlacement):
+		why = "placement is paused; see `spanward scheduler list`"
+	default:
+		l.assign(free, l.nodes(false, class), now)
 		return
 	}
 	for _, w := range free {
-		l.park(scheduler.Unplaced{Ref: w.span.Ref, Why: "the leader is new: nodes are connecting"})
+		l.park(w, scheduler.Unplaced{Ref: w.span.Ref, Why: why})
 	}
 }
 
@@ -126,7 +157,7 @@ func (l *loop) assign(wants []want, nodes []scheduler.Node, now time.Time) {
 		l.askOpen(byRef[p.Ref], p.Node, p.Session, now)
 	}
 	for _, u := range left {
-		l.park(u)
+		l.park(byRef[u.Ref], u)
 	}
 }
 
@@ -151,17 +182,17 @@ func (l *loop) schedulerWant(w want) scheduler.Want {
 }
 
 // park keeps a span that cannot be placed until something changes.
-func (l *loop) park(u scheduler.Unplaced) {
+func (l *loop) park(w want, u scheduler.Unplaced) {
 	l.waitBarred(u.Ref, l.work(u.Ref), u.Why, u.Ruled)
 	if u.Budget {
-		l.crowd(u.Session, u.Ref)
+		l.crowd(lane{u.Session, w.class()}, u.Ref)
 		return
 	}
 	l.unplaced[u.Ref] = struct{}{}
 }
 
-// nodes are all registered nodes as they will be when everything in flight is done.
-func (l *loop) nodes(named bool) []scheduler.Node {
+// nodes are all registered nodes as they will be when everything in flight is done, for spans of a class.
+func (l *loop) nodes(named bool, class scheduler.Class) []scheduler.Node {
 	var out []scheduler.Node
 	for _, n := range l.state.Nodes() {
 		cfg := l.state.NodeConfig(n.Name)
@@ -170,7 +201,7 @@ func (l *loop) nodes(named bool) []scheduler.Node {
 		out = append(out, scheduler.Node{
 			Name: n.Name, Session: n.Session, Workloads: n.Workloads, Labels: n.Labels, Eligible: why == "", Why: why,
 			Spans: spans, Capacity: capacity(n, named), Weight: cfg.Weight,
-			Budget: l.tuned.InFlight - len(l.asked[n.Session]),
+			Budget: l.room(lane{n.Session, class}),
 		})
 	}
 	return out
@@ -224,8 +255,8 @@ func (l *loop) reopen(m operator.Member, w *work, a operator.Reopen, now time.Ti
 	if l.held(m.Ref, w, now) {
 		return heldText(w)
 	}
-	if len(l.asked[a.Owner.Session]) >= l.tuned.InFlight {
-		l.crowd(a.Owner.Session, m.Ref)
+	if in := (lane{a.Owner.Session, scheduler.ClassFailover}); l.room(in) <= 0 {
+		l.crowd(in, m.Ref)
 		return a.Owner.Node + " has as many asks in flight as it may"
 	}
 	p := want{span: m.Span, why: "it is recorded there and does not run", by: record.ByPlacement}
@@ -251,8 +282,8 @@ func (l *loop) askOwner(m operator.Member, w *work, want ask, now time.Time) str
 			return w.waiting
 		}
 	}
-	if len(l.asked[want.session]) >= l.tuned.InFlight {
-		l.crowd(want.session, m.Ref)
+	if in := (lane{want.session, scheduler.ClassOf(want.by)}); l.room(in) <= 0 {
+		l.crowd(in, m.Ref)
 		return want.node + " has as many asks in flight as it may"
 	}
 	l.begin(m.Span, w, &want, now)

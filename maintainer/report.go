@@ -65,6 +65,7 @@ func (l *loop) status(st *stream, s *sessionv1.SpanStatus, c *comparison) {
 		return
 	}
 	l.known.update(r, func(k *spanKnown) { take(k, st.session, s) })
+	l.tellLoad(r, time.Now())
 	l.progressed(r, st.session, s.GetCopied(), time.Now())
 	if s.Checkpoint != nil {
 		l.progress.heard(r, st.session, s.GetCheckpoint())

@@ -106,6 +106,8 @@ type revoking struct {
 	// again is when the actor is asked next.
 	again time.Time
 	tries int
+	// own: the leader itself wants it, for as long as claims and records are those.
+	own bool
 }
 
 // revoke begins to ask. A request that is repeated joins what was asked for already, under the same ids.
@@ -170,9 +172,9 @@ func (l *loop) goOnRevoking(now time.Time) {
 		}
 		r.forgetGone()
 		switch {
-		case len(r.waiters) == 0 && now.Sub(r.since) > revokedMemory:
+		case !r.asks() && now.Sub(r.since) > revokedMemory:
 			delete(l.revoking, id)
-		case len(r.waiters) > 0 && !now.Before(r.again):
+		case r.asks() && !now.Before(r.again):
 			l.askToRevoke(r, now)
 		}
 	}
@@ -181,7 +183,7 @@ func (l *loop) goOnRevoking(now time.Time) {
 // revokeNap shortens a nap to when an actor is asked again. One without a stream is asked once that is there.
 func (l *loop) revokeNap(now time.Time, nap time.Duration) time.Duration {
 	for _, r := range l.revoking {
-		if len(r.waiters) > 0 && r.again.After(now) {
+		if r.asks() && r.again.After(now) {
 			nap = min(nap, r.again.Sub(now))
 		}
 	}

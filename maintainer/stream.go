@@ -118,6 +118,7 @@ func (l *loop) streamUp(s *stream) {
 	l.hears(s.session)
 	l.known.updateNode(s.session, func(k *nodeKnown) { k.connected, k.since = true, time.Now() })
 	l.noteReach(s.node)
+	l.fleet.stale = true
 	l.log.Info("dispatcher registered", zap.String("node", s.node), zap.Int64("session", s.session))
 	l.touch(s.node, s.session)
 }
@@ -132,6 +133,7 @@ func (l *loop) streamDown(s *stream) {
 	l.known.updateNode(s.session, func(k *nodeKnown) { k.connected, k.since = false, time.Now() })
 	l.log.Info("dispatcher stream ended", zap.String("node", s.node), zap.Int64("session", s.session))
 	l.noteReach(s.node)
+	l.fleet.stale = true
 	l.touch(s.node, s.session)
 }
 

@@ -34,6 +34,7 @@ func (m *Maintainer) govern(over context.Context, number int64, won time.Time) e
 	took.FirstWrite = time.Since(won)
 	m.stats.tookOver(took)
 	l := newLoop(m, t)
+	t.ask = func(do func(*loop)) bool { return l.post(func() { do(l) }) }
 	t.revoke = func(v *revocation) bool { return l.post(func() { l.revoke(v) }) }
 	m.beat()
 	m.standbys.clear()

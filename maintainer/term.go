@@ -19,6 +19,8 @@ type term struct {
 	write func(ctx context.Context, parts []txn.Part) ([]txn.Result, error)
 	// revoke has somebody asked to end an operator early; false if the term is over.
 	revoke func(*revocation) bool
+	// ask has the loop do something soon; false if the term is over.
+	ask func(func(*loop)) bool
 	// known is what the term has heard that is not in etcd.
 	known *known
 }

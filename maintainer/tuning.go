@@ -56,6 +56,8 @@ func (l *loop) retune() {
 	if l.tuned.ProgressInterval != was.ProgressInterval {
 		l.storing.Reset(l.tuned.ProgressInterval)
 	}
+	l.tuneFleet()
+	l.lookAtUnplaced()
 	now := time.Now()
 	for r, w := range l.works {
 		w.hasten(now, l.tuned.Values)

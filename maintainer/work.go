@@ -39,6 +39,9 @@ type work struct {
 	// stage is what goes on, with its deadline; aborted is who was to give an opening up and has not said yet that he did.
 	stage   timedStage
 	aborted operator.Identity
+	// arriving is the session that opens the span, failedThere the node that it has failed on, as counted for them.
+	arriving    int64
+	failedThere string
 }
 
 // ask is what a node was asked to do with a span. It is made on one record and never refreshed: while the record
@@ -126,11 +129,13 @@ func (l *loop) ring(now time.Time) {
 
 // forget drops what is under way for a span that exists no more.
 func (l *loop) forget(r operator.Ref) {
-	if w := l.works[r]; w != nil {
+	w := l.works[r]
+	if w != nil {
 		l.dropAsk(r, w)
 		l.endStage(r, w)
 		delete(l.works, r)
 	}
+	l.leaveFleet(r, w)
 	l.count(r, operator.Identity{})
 	delete(l.unplaced, r)
 	l.stay(r)

@@ -17,6 +17,9 @@ var table = []struct {
 	// A cordon or a drain is a record; the moves that follow from a drain are accepted by the leader itself.
 	{"maintainer", "node", []string{"accept"}},
 	{"maintainer", "drain", []string{"accept"}},
+	// So are the moves of balance, and splits and merges for load.
+	{"maintainer", "balance", []string{"accept"}},
+	{"maintainer", "load", []string{"accept"}},
 	// Settings of the cluster, or of a keyspace, are changed by rewriting the record that holds them.
 	{"maintainer", "config", []string{"accept"}},
 	// An eviction is a record; that the lease is revoked follows from it, whoever leads.
@@ -28,6 +31,7 @@ var table = []struct {
 	{"maintainer", "cancel", []string{"accept", "ask"}},
 	{"maintainer", "supersede", []string{"ask"}},
 	{"maintainer", "any", []string{
+		"giveway",  // ends an operator of the scheduler for something more urgent
 		"fail",     // ends an operator that cannot be carried out
 		"campaign", // the transaction that takes the leader key
 		"cluster",  // the first fenced write of a term: makes the cluster record

@@ -26,7 +26,7 @@ type Values struct {
 	HistoryCount int
 
 	BalanceTolerance, BalanceLoadTolerance                        float64
-	BalanceCooldown                                               time.Duration
+	BalanceCooldown, BalanceWarmUp                                time.Duration
 	BalanceInFlight, BalanceNodeInFlight, BalanceKeyspaceInFlight int
 
 	LoadMeasure          string
@@ -167,6 +167,10 @@ var own = []Setting{
 	{
 		Name: "balance.in-flight.keyspace", Scope: Cluster, quantity: count(func(v *Values) *int { return &v.BalanceKeyspaceInFlight }, 32, 1, 100_000),
 		Help: "the most of them that concern one keyspace",
+	},
+	{
+		Name: "balance.warm-up", Scope: Cluster, quantity: duration(func(v *Values) *time.Duration { return &v.BalanceWarmUp }, 5*time.Second, time.Millisecond, time.Hour),
+		Help: "how long a node must be there before balance moves spans to it; it doubles each time that the node is lost within some minutes",
 	},
 	{
 		Name: "load.measure", Scope: Both, quantity: choice(func(v *Values) *string { return &v.LoadMeasure }, MeasureLoad, MeasureLag, MeasureSize, MeasureNone),
