@@ -276,14 +276,19 @@ func TestPinnedKeys(t *testing.T) {
 		w.must(createRuled(w, "m1", "ks", 6, "place.pin=001:003=b1"))
 		w.owned("ks", 6, time.Minute)
 		var pinned []operator.Ref
-		for _, s := range w.listed(w.ask("m1"), &controlv1.ListSpansRequest{Keyspace: "ks"}) {
-			if slices.Contains([]string{"001", "002"}, string(s.GetStart())) {
+		w.eventually("the leader sees them where they are", time.Second, func() string {
+			pinned = nil
+			for _, s := range w.listed(w.ask("m1"), &controlv1.ListSpansRequest{Keyspace: "ks"}) {
+				if !slices.Contains([]string{"001", "002"}, string(s.GetStart())) {
+					continue
+				}
 				pinned = append(pinned, operator.Ref{Keyspace: "ks", ID: span.ID(s.GetId())})
 				if s.GetNode() != "b1" {
-					t.Errorf("%v", s)
+					return s.String()
 				}
 			}
-		}
+			return ""
+		})
 		_, err := w.ask("m1").MoveSpan(w.t.Context(), &controlv1.MoveSpanRequest{Cluster: "test", RequestId: "mv", Keyspace: "ks", Span: string(pinned[0].ID), To: "a1"})
 		if f, _ := fault.As(err); f == nil || f.Reason != fault.Refused || !strings.Contains(f.Message, "place.pin ties span") {
 			t.Errorf("a move off the pin: %v", err)
