@@ -88,18 +88,6 @@ type BalanceConfig struct {
 	InFlight, NodeInFlight, KeyspaceInFlight int
 }
 
-// ReshapeConfig is what SplitsAndMerges goes by in a keyspace. A threshold of 0 is none.
-type ReshapeConfig struct {
-	SplitLoad, SplitSize float64
-	SplitAfter           time.Duration
-	MergeLoad, MergeSize float64
-	MergeAfter           time.Duration
-	// MinAge is how old a span must be.
-	MinAge time.Duration
-	// MaxSpans is the most that the keyspace may have; 0 is no limit.
-	MaxSpans int
-}
-
 // NewFleet is empty.
 func NewFleet() *Fleet {
 	return &Fleet{
@@ -120,9 +108,6 @@ func (f *Fleet) Configure(b BalanceConfig, reshapeInFlight int) {
 		}
 	}
 }
-
-// SetKeyspace changes what SplitsAndMerges goes by in a keyspace.
-func (f *Fleet) SetKeyspace(name string, c ReshapeConfig) {}
 
 // SetNode adds a node or changes it. Its Spans, Of, Load and Budget are not looked at: the fleet knows them.
 func (f *Fleet) SetNode(n Node) {
@@ -245,40 +230,8 @@ func (f *Fleet) Nodes() []Node {
 // Balance moves spans so that nodes carry alike.
 func (f *Fleet) Balance(now time.Time) []Move { return nil }
 
-// SplitsAndMerges by load.
-func (f *Fleet) SplitsAndMerges(now time.Time) ([]Split, []Merge) { return nil, nil }
-
-// Split of a span for its load or size.
-type Split struct {
-	Ref    operator.Ref
-	Node   string
-	At     []string
-	Reason string
-	Load   Load
-}
-
-// Merge of neighbours for their load, in the order of their ranges.
-type Merge struct {
-	Keyspace string
-	Spans    []span.ID
-	Reason   string
-	Load     Load
-}
-
-// NextBalance and NextReshape say when the planners may find something though nothing changes until then: false for never.
+// NextBalance says when Balance may find something though nothing changes until then: false for never.
 func (f *Fleet) NextBalance(now time.Time) (time.Time, bool) { return time.Time{}, false }
-
-// NextReshape is the other one.
-func (f *Fleet) NextReshape(now time.Time) (time.Time, bool) { return time.Time{}, false }
 
 // Explain says what the planners would do next with a span, or why nothing: one sentence.
 func (f *Fleet) Explain(r operator.Ref, now time.Time) string { return "" }
-
-// reshaper decides on splits and merges.
-type reshaper struct{}
-
-func (*reshaper) changed(*item) {}
-func (*reshaper) removed(*item) {}
-
-// reshaping is what it knows of a span.
-type reshaping struct{}
