@@ -33,6 +33,7 @@ type maintainer struct {
 	seen    []*controlv1.MoveSpanRequest
 	move    []func(context.Context) error
 	list    []func(grpc.ServerStreamingServer[controlv1.ListSpansResponse]) error
+	plans   int
 	watches int
 	lookup  *controlv1.LookupResponse
 }
@@ -59,6 +60,21 @@ func (m *maintainer) ListSpans(_ *controlv1.ListSpansRequest, s grpc.ServerStrea
 	}
 	m.mu.Unlock()
 	return f(s)
+}
+
+// Plan breaks off the first time.
+func (m *maintainer) Plan(_ *controlv1.PlanRequest, s grpc.ServerStreamingServer[controlv1.PlanResponse]) error {
+	m.mu.Lock()
+	m.plans++
+	n := m.plans
+	m.mu.Unlock()
+	if err := s.Send(&controlv1.PlanResponse{Revision: int64(n), Operators: []*controlv1.PlannedOperator{{Reason: "a"}}}); err != nil {
+		return err
+	}
+	if n == 1 {
+		return notLeader(s.Context())
+	}
+	return s.Send(&controlv1.PlanResponse{Operators: []*controlv1.PlannedOperator{{Reason: "b"}}})
 }
 
 func (m *maintainer) WatchOperators(_ *controlv1.WatchOperatorsRequest, s grpc.ServerStreamingServer[controlv1.WatchOperatorsResponse]) error {
@@ -283,6 +299,25 @@ func TestListingIsWholeOrBeginsAgain(t *testing.T) {
 		}
 		if slow != 1 {
 			t.Errorf("a listing that was slow and went on was asked for %d times", slow)
+		}
+	})
+}
+
+// Pieces of two plans would be carried out as one.
+func TestPlanIsWholeOrBeginsAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
+		c.add("m1", &maintainer{})
+		plan, err := c.client(client.Config{}).Plan(t.Context(), &controlv1.PlanRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, o := range plan.GetOperators() {
+			got = append(got, o.GetReason())
+		}
+		if plan.GetRevision() != 2 || !slices.Equal(got, []string{"a", "b"}) {
+			t.Errorf("revision %d, %v", plan.GetRevision(), got)
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	controlv1 "github.com/spanward/spanward/api/control/v1"
 )
@@ -57,15 +58,36 @@ func (s *clientStream) RecvMsg(m any) error {
 func (c *Client) ListSpans(ctx context.Context, req *controlv1.ListSpansRequest) ([]*controlv1.Span, error) {
 	c.complete(req)
 	var all []*controlv1.Span
-	err := c.retry(ctx, func(try context.Context, conn *grpc.ClientConn) error {
+	err := gather(ctx, c, func(ctx context.Context, cc controlv1.ControlClient) (grpc.ServerStreamingClient[controlv1.ListSpansResponse], error) {
 		all = nil
+		return cc.ListSpans(ctx, req)
+	}, func(resp *controlv1.ListSpansResponse) { all = append(all, resp.GetSpans()...) })
+	return all, err
+}
+
+// Plan gathers a whole plan. If it breaks off it begins again: pieces of two plans would be none.
+func (c *Client) Plan(ctx context.Context, req *controlv1.PlanRequest) (*controlv1.PlanResponse, error) {
+	c.complete(req)
+	var all *controlv1.PlanResponse
+	err := gather(ctx, c, func(ctx context.Context, cc controlv1.ControlClient) (grpc.ServerStreamingClient[controlv1.PlanResponse], error) {
+		all = &controlv1.PlanResponse{}
+		return cc.Plan(ctx, req)
+	}, func(piece *controlv1.PlanResponse) { proto.Merge(all, piece) })
+	return all, err
+}
+
+// gather takes all pieces of an answer. If it breaks off open is called again, which forgets the pieces so far.
+func gather[T any](
+	ctx context.Context, c *Client, open func(context.Context, controlv1.ControlClient) (grpc.ServerStreamingClient[T], error), take func(*T),
+) error {
+	return c.retry(ctx, func(try context.Context, conn *grpc.ClientConn) error {
 		ctx, more, cancel := quiet(ctx, try)
 		defer cancel()
-		stream, err := controlv1.NewControlClient(conn).ListSpans(ctx, req)
+		stream, err := open(ctx, controlv1.NewControlClient(conn))
 		for err == nil {
-			var resp *controlv1.ListSpansResponse
-			if resp, err = stream.Recv(); err == nil {
-				all = append(all, resp.GetSpans()...)
+			var piece *T
+			if piece, err = stream.Recv(); err == nil {
+				take(piece)
 				more()
 			}
 		}
@@ -74,7 +96,6 @@ func (c *Client) ListSpans(ctx context.Context, req *controlv1.ListSpansRequest)
 		}
 		return err
 	})
-	return all, err
 }
 
 // quiet gives a stream a context that ends when nothing has come for as long as one try may take: a listing of a million

@@ -26,9 +26,9 @@ func TestMain(m *testing.M) {
 // TestCommands runs the scripts in testdata. Each case is one command line; it shows what the maintainer was asked to
 // change, the exit code, stdout, and stderr.
 //
-//	run [down=N] [end=failed] [empty] [env=A=B]
+//	run [down=N] [end=failed] [empty] [paused=balance] [env=A=B] [plan [edit=(OLD,NEW)]]
 //	span move orders 812-1.0 --to n2
-//	<what follows the first line is stdin>
+//	<what follows the first line is stdin; with plan it is what `plan -o json` prints, edited>
 func TestCommands(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
@@ -37,6 +37,7 @@ func TestCommands(t *testing.T) {
 			}
 			f := &fake{end: "done"}
 			env := map[string]string{}
+			line, stdin, _ := strings.Cut(d.Input, "\n")
 			for _, arg := range d.CmdArgs {
 				switch arg.Key {
 				case "down":
@@ -47,6 +48,15 @@ func TestCommands(t *testing.T) {
 					}
 				case "empty":
 					f.empty = true
+				case "paused":
+					f.paused = arg.Vals
+				case "plan":
+					stdin = keptPlan(t, &fake{empty: f.empty})
+				case "edit":
+					if !strings.Contains(stdin, arg.Vals[0]) {
+						d.Fatalf(t, "%q is not in %s", arg.Vals[0], stdin)
+					}
+					stdin = strings.Replace(stdin, arg.Vals[0], arg.Vals[1], 1)
 				case "env":
 					k, v, _ := strings.Cut(arg.Vals[0], "=")
 					env[k] = v
@@ -54,10 +64,19 @@ func TestCommands(t *testing.T) {
 					d.Fatalf(t, "unknown argument %s", arg.Key)
 				}
 			}
-			line, stdin, _ := strings.Cut(d.Input, "\n")
 			return play(t, f, line, stdin, env)
 		})
 	})
+}
+
+// keptPlan is what a user has in the file of a plan.
+func keptPlan(t *testing.T, f *fake, flags ...string) string {
+	t.Helper()
+	term := newTerminal(t, f, "", nil)
+	if code := term.app.run(t.Context(), append([]string{"plan", "-o", "json"}, flags...)); code != 0 {
+		t.Fatal(term.stderr.String())
+	}
+	return term.stdout.String()
 }
 
 func play(t *testing.T, f *fake, line, stdin string, env map[string]string) string {
@@ -101,8 +120,13 @@ func TestCompletionAsksTheCluster(t *testing.T) {
 		"keyspace list -o":              "table\njson\nwide\n",
 		"config show":                   "orders\nbin\n",
 		"config set --keyspace":         "orders\nbin\n",
-		"config set --keyspace orders open-timeout=1m": "close-timeout=\nplace.require=\nplace.prefer=\nplace.spread=\nplace.pin=\n",
-		"span show orders 812-1.0 extra":               "",
+		"config set --keyspace orders open-timeout=1m": "close-timeout=\nload.measure=\nsplit.load=\nsplit.size=\nsplit.after=\nmerge.load=\nmerge.size=\nmerge.after=\nreshape.min-age=\n" +
+			"max-spans=\nplace.require=\nplace.prefer=\nplace.spread=\nplace.pin=\n",
+		"span show orders 812-1.0 extra": "",
+		"plan --drain":                   "n2\nn1\n",
+		"plan --remove-node":             "n2\nn1\n",
+		"scheduler pause":                "placement\ndrain\nbalance\nsplit\nmerge\n",
+		"scheduler resume balance":       "",
 	} {
 		term := newTerminal(t, &fake{}, "", nil)
 		args := append([]string{cobra.ShellCompNoDescRequestCmd}, append(strings.Fields(line), "")...)

@@ -52,7 +52,7 @@ func describeCommands(b *strings.Builder, parent *cobra.Command) {
 		if cmd.Name() == "help" || cmd.Name() == "completion" || cmd.Hidden {
 			continue
 		}
-		if !cmd.HasSubCommands() {
+		if !cmd.HasSubCommands() || cmd.Long != "" { // a command that does something itself, and is no group
 			describeCommand(b, cmd)
 		}
 		describeCommands(b, cmd)

@@ -44,6 +44,14 @@ type fake struct {
 	// made is how many spans of a creation are found by one look after the other; as long as some are left, whoever
 	// creates gets no answer.
 	made []int64
+	// accepted are the operators of plans that were accepted, by so many calls; there are errors beyond those that it takes, if
+	// breaks is not 0.
+	accepted        []*controlv1.Operator
+	applies, breaks int
+	// big is how many operators its plan has, if not 0.
+	big int
+	// paused are planners.
+	paused []string
 }
 
 var epoch = time.Date(2026, 11, 23, 12, 0, 0, 500, time.UTC)
@@ -115,7 +123,7 @@ func spans() []*controlv1.Span {
 		{
 			Id: "812-1.0", Keyspace: "orders", End: []byte("m"), State: "running", Node: "n1", Session: 20, Token: 1<<48 | 31,
 			Checkpoint: new(uint64(0)), LagMs: new(int64(12)), Load: new(1.5), Operator: "812-3", LastError: "disk\nfull",
-			Parents: []string{"811-1.0"}, Copied: new(int64(5)), CopyTotal: new(int64(10)), Revision: 41,
+			Parents: []string{"811-1.0"}, Copied: new(int64(5)), CopyTotal: new(int64(10)), Revision: 41, Size: new(2e6),
 		},
 		{Id: "812-2.0", Keyspace: "bin", Start: []byte("a:\\\xff"), End: []byte("b"), State: "opening", Node: "n2", Session: 21, Token: 32},
 	}
@@ -145,7 +153,7 @@ func move(stage, outcome string) *controlv1.Operator {
 
 func (f *fake) GetStatus(context.Context, *controlv1.GetStatusRequest) (*controlv1.GetStatusResponse, error) {
 	if f.empty {
-		return &controlv1.GetStatusResponse{Cluster: "default"}, nil
+		return &controlv1.GetStatusResponse{Cluster: "default", Paused: f.paused}, nil
 	}
 	return &controlv1.GetStatusResponse{
 		Cluster: "default", Leader: "m2", Term: 12, Revision: 50,
@@ -256,6 +264,9 @@ func (f *fake) ListSpans(req *controlv1.ListSpansRequest, s grpc.ServerStreaming
 		if req.GetKeyspace() != "" && req.GetKeyspace() != sp.GetKeyspace() || req.GetSpan() != "" && req.GetSpan() != sp.GetId() {
 			continue
 		}
+		if req.GetSpan() != "" {
+			sp.Next = "stays: it came here 20s ago, and balance.cooldown=1m0s is not over"
+		}
 		if err := s.Send(&controlv1.ListSpansResponse{Spans: []*controlv1.Span{sp}}); err != nil {
 			return err
 		}
@@ -279,6 +290,9 @@ func (f *fake) MoveSpan(_ context.Context, req *controlv1.MoveSpanRequest) (*con
 func (f *fake) ListOperators(_ context.Context, req *controlv1.ListOperatorsRequest) (*controlv1.ListOperatorsResponse, error) {
 	if f.empty {
 		return &controlv1.ListOperatorsResponse{}, nil
+	}
+	if f.applies > 0 {
+		return f.acceptedOperators(req)
 	}
 	ops := []*controlv1.Operator{move("handed_off", ""), {Id: "9-1", Type: "split", Keyspace: "bin", Spans: []string{"s"}, At: [][]byte{[]byte("x:")}, Stage: "queued", By: "load", Created: at(-1)}}
 	if req.GetFinished() {

@@ -21,6 +21,7 @@ func FromSpan(s *controlv1.Span) Span {
 		Checkpoint: s.Checkpoint, LagMS: s.LagMs, Load: s.Load, Operator: Text(s.GetOperator()), LastError: Text(s.GetLastError()),
 		Lineage: Lineage{Parents: some(s.GetParents()), Children: some(s.GetChildren())},
 		Copied:  s.Copied, CopyTotal: s.CopyTotal, Why: Text(s.GetWhy()), Revision: s.GetRevision(),
+		Size: s.Size, Next: Text(s.GetNext()),
 	}
 }
 
@@ -164,6 +165,7 @@ func FromStatus(s *controlv1.GetStatusResponse) Status {
 		Cluster: s.GetCluster(), Leader: Text(s.GetLeader()), Term: known(s.GetTerm()), Revision: known(s.GetRevision()),
 		Maintainers: maintainers(s.GetMaintainers()), Nodes: nodeCounts(s.GetNodes()), Spans: spanCounts(s.GetSpans()),
 		Operators: operatorCounts(s.GetOperators()), Problems: problems(s.GetProblems()), Keyspaces: FromKeyspaces(s.GetKeyspaces()),
+		Paused: some(s.GetPaused()),
 	}
 }
 

@@ -42,9 +42,9 @@ var operatorLines = replaced(replaced(operatorColumns, column[Operator]{head: "S
 })
 
 // replaced has another column in the place of one, and further ones after it.
-func replaced(cols []column[Operator], by column[Operator], head string, after ...column[Operator]) []column[Operator] {
-	at := slices.IndexFunc(cols, func(c column[Operator]) bool { return c.head == head })
-	return slices.Concat(cols[:at], []column[Operator]{by}, after, cols[at+1:])
+func replaced[T any](cols []column[T], by column[T], head string, after ...column[T]) []column[T] {
+	at := slices.IndexFunc(cols, func(c column[T]) bool { return c.head == head })
+	return slices.Concat(cols[:at], []column[T]{by}, after, cols[at+1:])
 }
 
 // steps is the way of an operator with the time from its acceptance.

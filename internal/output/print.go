@@ -21,6 +21,7 @@ var spanColumns = []column[Span]{
 	{head: "LAG", cell: func(s Span) string { return lag(s.LagMS) }},
 	{head: "COPY", cell: func(s Span) string { return progress(s.Copied, s.CopyTotal) }},
 	{head: "LOAD", wide: true, cell: func(s Span) string { return load(s.Load) }},
+	{head: "SIZE", wide: true, cell: func(s Span) string { return load(s.Size) }},
 	{head: "OPERATOR", cell: func(s Span) string { return string(s.Operator) }},
 	{head: "SESSION", wide: true, cell: func(s Span) string { return number(s.Session) }},
 	{head: "TOKEN", wide: true, cell: func(s Span) string { return number(s.Token) }},
@@ -30,6 +31,10 @@ var spanColumns = []column[Span]{
 	{head: "WHY", wide: true, cell: func(s Span) string { return string(s.Why) }},
 	{head: "ERROR", cell: func(s Span) string { return string(s.LastError) }},
 }
+
+// spanLines tell all of one span, also what nobody asks the scheduler for a whole list.
+var spanLines = replaced(spanColumns, column[Span]{head: "WHY", cell: func(s Span) string { return string(s.Why) }}, "WHY",
+	column[Span]{head: "NEXT", cell: func(s Span) string { return string(s.Next) }})
 
 func rangeText(s Span) string {
 	if s.Start == nil || s.End == nil {
@@ -42,7 +47,7 @@ func rangeText(s Span) string {
 func (p Printer) Spans(in []Span) error { return list(p, "spans", in, spanColumns) }
 
 // Span prints one span.
-func (p Printer) Span(s Span) error { return object(p, s, spanColumns) }
+func (p Printer) Span(s Span) error { return object(p, s, spanLines) }
 
 var nodeColumns = []column[Node]{
 	{head: "NODE", cell: func(n Node) string { return n.Name }},
@@ -177,8 +182,11 @@ func number[T int64 | uint64](n *T) string {
 
 // load has no unit, and more digits than a person needs.
 func load(l *float64) string {
-	if l == nil {
+	switch {
+	case l == nil:
 		return ""
+	case *l >= 1000 && *l < 1e12:
+		return strconv.FormatFloat(*l, 'f', 0, 64)
 	}
 	return strconv.FormatFloat(*l, 'g', 4, 64)
 }

@@ -3,6 +3,7 @@ package output
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -83,8 +84,14 @@ var statusColumns = []column[Status]{
 	{head: "PROBLEMS", cell: func(s Status) string { return strings.Join(each(s.Problems, problemText), "\n") }},
 }
 
-// Status prints how the cluster stands.
-func (p Printer) Status(s Status) error { return object(p, s, statusColumns) }
+// Status prints how the cluster stands. Planners are told of while some are paused.
+func (p Printer) Status(s Status) error {
+	cols := statusColumns
+	if len(s.Paused) > 0 {
+		cols = append(slices.Clone(cols), column[Status]{head: "PAUSED", cell: func(s Status) string { return strings.Join(s.Paused, ", ") }})
+	}
+	return object(p, s, cols)
+}
 
 func maintainerText(m Maintainer) string {
 	text := m.Name + " " + string(m.Address)

@@ -29,6 +29,10 @@ type Span struct {
 	CopyTotal  *int64   `json:"copy_total"`
 	Why        Text     `json:"why"`
 	Revision   int64    `json:"revision"`
+	// Size is what the workload counts, such as keys.
+	Size *float64 `json:"size"`
+	// Next is what the scheduler would do with it next, or why nothing; null in lists.
+	Next Text `json:"next"`
 }
 
 // Lineage is where a span came from and what became of it.
@@ -180,6 +184,8 @@ type Status struct {
 	Operators   OperatorCounts `json:"operators"`
 	Problems    []Problem      `json:"problems"`
 	Keyspaces   []Keyspace     `json:"keyspaces"`
+	// Paused are the planners that are paused.
+	Paused []string `json:"paused"`
 }
 
 // Maintainer is one of maintainers[].
@@ -305,6 +311,13 @@ type Key string
 
 // MarshalText escapes the key.
 func (k Key) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// UnmarshalText is the inverse of MarshalText.
+func (k *Key) UnmarshalText(text []byte) error {
+	key, err := span.ParseKey(string(text))
+	*k = Key(key)
+	return err
+}
 
 // String escapes the key.
 func (k Key) String() string { return span.EscapeKey(string(k)) }
