@@ -17,6 +17,8 @@ type Evictee struct {
 	Pin   string
 	// From is the node that it runs on.
 	From string
+	// Load of the span, negative if it is not known.
+	Load float64
 	// Avoid are nodes that failed to run the span, the last one last: they get it only if no other can take it.
 	Avoid []string
 }
@@ -45,7 +47,7 @@ func Drain(spans []Evictee, nodes []Node, budget map[string]int) DrainPlan {
 	slices.SortFunc(spans, func(a, b Evictee) int {
 		return cmp.Or(strings.Compare(a.From, b.From), strings.Compare(a.Ref.Keyspace, b.Ref.Keyspace), cmp.Compare(a.Ref.ID, b.Ref.ID))
 	})
-	p := newPlacer(nodes)
+	p := newPlacer(nodes, len(spans), usualLoad(spans))
 	used := map[string]int{}
 	var out DrainPlan
 	for _, s := range spans {
@@ -68,7 +70,7 @@ func DrainReason(node string) string { return "node " + node + " is drained" }
 
 // elsewhere picks a node for a span, and never the one that it is to leave.
 func (p *placer) elsewhere(s Evictee) (*slot, Unplaced) {
-	w := Want{Ref: s.Ref, Workload: s.Workload, Rules: s.Rules, Pin: s.Pin, Avoid: s.Avoid}
+	w := Want{Ref: s.Ref, Workload: s.Workload, Rules: s.Rules, Pin: s.Pin, Avoid: s.Avoid, Load: s.Load}
 	from := p.byName[s.From]
 	if from == nil {
 		return p.pick(w)

@@ -77,17 +77,6 @@ type Load struct {
 	SplitKeys []string
 }
 
-// BalanceConfig is what Balance goes by.
-type BalanceConfig struct {
-	// CountTolerance and LoadTolerance are how far apart two nodes may be, as a part of their mean.
-	CountTolerance, LoadTolerance float64
-	// Cooldown is how long a span stays where it has come to.
-	Cooldown time.Duration
-	// InFlight is the most moves in flight, NodeInFlight of them with a part of one node, KeyspaceInFlight of one keyspace.
-	// Zero is no limit.
-	InFlight, NodeInFlight, KeyspaceInFlight int
-}
-
 // NewFleet is empty.
 func NewFleet() *Fleet {
 	return &Fleet{
@@ -143,6 +132,9 @@ func (f *Fleet) RemoveNode(name string) {
 // SetSpan adds a span or changes it. What it has reported stays.
 func (f *Fleet) SetSpan(s Span) {
 	it := f.items[s.Ref]
+	if it != nil && it.same(s) {
+		return
+	}
 	if it == nil {
 		it = &item{load: Load{Load: -1, Size: -1}, since: longAgo, tried: longAgo, slot: -1}
 		f.items[s.Ref] = it
@@ -226,12 +218,6 @@ func (f *Fleet) Nodes() []Node {
 	}
 	return out
 }
-
-// Balance moves spans so that nodes carry alike.
-func (f *Fleet) Balance(now time.Time) []Move { return nil }
-
-// NextBalance says when Balance may find something though nothing changes until then: false for never.
-func (f *Fleet) NextBalance(now time.Time) (time.Time, bool) { return time.Time{}, false }
 
 // Explain says what the planners would do next with a span, or why nothing: one sentence.
 func (f *Fleet) Explain(r operator.Ref, now time.Time) string { return "" }

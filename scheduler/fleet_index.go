@@ -31,6 +31,13 @@ type item struct {
 	reshaping
 }
 
+// same reports whether a span is as it was.
+func (it *item) same(s Span) bool {
+	o := &it.Span
+	return o.Node == s.Node && o.Settled == s.Settled && o.Flight == s.Flight && o.Since.Equal(s.Since) && o.Made.Equal(s.Made) &&
+		o.Rules == s.Rules && o.Pin == s.Pin && o.Workload == s.Workload && o.Range == s.Range && slices.Equal(o.Avoid, s.Avoid)
+}
+
 // longAgo is before all times.
 const longAgo = math.MinInt64 / 4
 

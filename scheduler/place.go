@@ -66,15 +66,15 @@ type Unplaced struct {
 	Ruled bool
 }
 
-// Place assigns each span to the least loaded node that may take it: spans per weight, ties by name. Which nodes may, and
-// which of these go first, is narrowed by the rules of the keyspace: what is required, then nodes where it has not failed,
+// Place assigns each span to the node that carries least of those that may take it, for its weight: the one with the least
+// load, of those that have about as few spans as any. Which nodes may, and which of these go first, is narrowed by the rules of the keyspace: what is required, then nodes where it has not failed,
 // then what is preferred, then the spread. A preferred node, or one of the value whose turn it is, is waited for if it is
 // only busy. Wants are served in order.
 //
 // The cost is that of a heap operation a span, however many nodes there are; of a keyspace that is spread, a step for each
 // value of the label in addition. Keyspaces whose rules are alike share their heaps.
 func Place(wants []Want, nodes []Node) ([]Assignment, []Unplaced) {
-	p := newPlacer(nodes)
+	p := newPlacer(nodes, len(wants), usualLoad(wants))
 	var placed []Assignment
 	var left []Unplaced
 	for _, w := range wants {
@@ -87,6 +87,21 @@ func Place(wants []Want, nodes []Node) ([]Assignment, []Unplaced) {
 	}
 	return placed, left
 }
+
+// usualLoad is the mean of the loads that are known, 0 if none is.
+func usualLoad[S interface{ loadOf() float64 }](spans []S) float64 {
+	sum, n := 0.0, 0
+	for _, s := range spans {
+		if load := s.loadOf(); load >= 0 {
+			sum += load
+			n++
+		}
+	}
+	return sum / float64(max(1, n))
+}
+
+func (w Want) loadOf() float64    { return w.Load }
+func (e Evictee) loadOf() float64 { return e.Load }
 
 func (p *placer) pick(w Want) (*slot, Unplaced) {
 	switch {
@@ -136,6 +151,11 @@ func (p *placer) pickOnly(w Want, only string) (*slot, Unplaced) {
 func (p *placer) take(s *slot, w Want) *slot {
 	s.Spans++
 	s.Budget--
+	if w.Load < 0 {
+		s.Load += p.usual
+	} else {
+		s.Load += w.Load
+	}
 	p.count(w, s, 1)
 	return s
 }
@@ -165,5 +185,3 @@ func (s *slot) unfit(workload string) string {
 }
 
 func (s *slot) full() bool { return s.Capacity > 0 && s.Spans >= s.Capacity }
-
-func (s *slot) load() float64 { return float64(s.Spans) / s.Weight }

@@ -16,20 +16,28 @@ type placer struct {
 	shapes map[*Rules]string
 	// spread is how many spans of a keyspace each value of its label has.
 	spread map[string]map[string]int
+	// band is how far nodes are apart in their numbers of spans before that counts more than their loads. usual is the load of
+	// a span of which it is not known.
+	band, usual float64
 }
 
 // slot is a node while a plan is made.
-type slot struct{ Node }
+type slot struct {
+	Node
+	p *placer
+}
 
 type classKey struct{ workload, shape string }
 
-func newPlacer(nodes []Node) *placer {
+// newPlacer is for about so many spans that nodes get. usual is the load of one of which it is not known.
+func newPlacer(nodes []Node, more int, usual float64) *placer {
 	p := &placer{byName: map[string]*slot{}, classes: map[classKey]*class{}, shapes: map[*Rules]string{}, spread: map[string]map[string]int{}}
+	p.band, p.usual = bandOf(nodes, more), usual
 	for _, n := range nodes {
 		if n.Weight <= 0 {
 			n.Weight = 1
 		}
-		s := &slot{Node: n}
+		s := &slot{n, p}
 		p.nodes = append(p.nodes, s)
 		p.byName[n.Name] = s
 	}
@@ -151,21 +159,18 @@ type group struct {
 // entry is a node as it was when it was put in its place.
 type entry struct {
 	*slot
-	load float64
-	busy bool
+	carry carry
+	busy  bool
 }
 
-func entryOf(s *slot) entry { return entry{s, s.load(), s.Budget <= 0} }
+func entryOf(s *slot) entry { return entry{s, carried(s.Node, s.Weight), s.Budget <= 0} }
 
-// before orders nodes: the busy ones last, then by load, then by name.
+// before orders nodes: the busy ones last, then by what they carry.
 func (e entry) before(o entry) bool {
-	switch {
-	case e.busy != o.busy:
+	if e.busy != o.busy {
 		return o.busy
-	case e.load != o.load:
-		return e.load < o.load
 	}
-	return e.Name < o.Name
+	return e.carry.before(o.carry, e.p.band)
 }
 
 // least is the first node that is none of those to avoid, nil if there is none.
