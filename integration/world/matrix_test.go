@@ -24,7 +24,7 @@ var scenarios = []scenario{
 	{name: "add", ask: askAdd, spans: 3, points: points("maintainer/add/", "maintainer/placement/ask", "dispatcher/placement/claim", "dispatcher/placement/open", "dispatcher/placement/commit", "dispatcher/placement/report")},
 	{name: "move", ask: askMove, spans: 2, points: points("maintainer/move/accept", "maintainer/move/ask", "dispatcher/move/", "dispatcher/placement/claim", "dispatcher/placement/open", "dispatcher/placement/commit")},
 	{name: "remove", ask: askRemove, spans: 1, points: points("maintainer/remove/", "dispatcher/remove/")},
-	{name: "move to a ghost", ask: askGhost, spans: 2, points: points("maintainer/any/fail")},
+	{name: "move to a ghost", ask: askGhost(record.ByUser), spans: 2, points: points("maintainer/any/fail")},
 	{name: "open fails", ask: askFailing, spans: 3, points: points("dispatcher/placement/abort")},
 	{name: "orphan", ask: askOrphan, spans: 2, points: points("maintainer/any/orphan")},
 	{name: "keyspace", ask: askKeyspace, spans: 2, points: points("maintainer/keyspace/accept")},
@@ -224,44 +224,46 @@ func askKeyspace(w *World, _ []string) error {
 }
 
 // askGhost puts a move to a node that was never there into the record, as a leader does whose target dies at once.
-func askGhost(w *World, spans []string) error {
-	ctx, cancel := w.ctx()
-	defer cancel()
-	c := w.etcd.Client()
-	err := w.repeat(func() error {
-		if w.outcomes(ks)["ghost"] != nil {
+func askGhost(by record.By) func(*World, []string) error {
+	return func(w *World, spans []string) error {
+		ctx, cancel := w.ctx()
+		defer cancel()
+		c := w.etcd.Client()
+		err := w.repeat(func() error {
+			if w.outcomes(ks)["ghost"] != nil {
+				return nil
+			}
+			leader, err := c.Get(ctx, w.layout.Leader())
+			if err != nil || len(leader.Kvs) == 0 {
+				return fmt.Errorf("no leader: %w", err)
+			}
+			rec, err := c.Get(ctx, w.layout.Span(ks, span.ID(spans[0])))
+			if err != nil {
+				return err
+			}
+			s, err := record.DecodeSpan(rec.Kvs[0].Value)
+			if err != nil || s.Intent != nil {
+				return err
+			}
+			at := operator.Span{Ref: operator.Ref{Keyspace: ks, ID: span.ID(spans[0])}, Span: s, Mod: rec.Kvs[0].ModRevision}
+			i := &record.Intent{
+				Operator: fmt.Sprintf("%d-9000", leader.Kvs[0].ModRevision), RequestID: "ghost", Kind: record.KindMove, By: by, From: s.Owner.Node, To: "ghost",
+				Spans: []string{spans[0]}, CreatedAt: time.Now(),
+			}
+			res, err := etcdx.Run(ctx, c, 0, txn.Batch{
+				Outer: []txn.Cmp{operator.Leading(w.layout, leader.Kvs[0].ModRevision)},
+				Parts: []txn.Part{operator.Accept(w.layout, []operator.Span{at}, i)},
+			})
+			if err != nil || res[0].Outcome != txn.Done {
+				return fmt.Errorf("not accepted: %w", err)
+			}
 			return nil
-		}
-		leader, err := c.Get(ctx, w.layout.Leader())
-		if err != nil || len(leader.Kvs) == 0 {
-			return fmt.Errorf("no leader: %w", err)
-		}
-		rec, err := c.Get(ctx, w.layout.Span(ks, span.ID(spans[0])))
+		})
 		if err != nil {
 			return err
 		}
-		s, err := record.DecodeSpan(rec.Kvs[0].Value)
-		if err != nil || s.Intent != nil {
-			return err
-		}
-		at := operator.Span{Ref: operator.Ref{Keyspace: ks, ID: span.ID(spans[0])}, Span: s, Mod: rec.Kvs[0].ModRevision}
-		i := &record.Intent{
-			Operator: fmt.Sprintf("%d-9000", leader.Kvs[0].ModRevision), RequestID: "ghost", Kind: record.KindMove, By: record.ByUser, From: s.Owner.Node, To: "ghost",
-			Spans: []string{spans[0]}, CreatedAt: time.Now(),
-		}
-		res, err := etcdx.Run(ctx, c, 0, txn.Batch{
-			Outer: []txn.Cmp{operator.Leading(w.layout, leader.Kvs[0].ModRevision)},
-			Parts: []txn.Part{operator.Accept(w.layout, []operator.Span{at}, i)},
-		})
-		if err != nil || res[0].Outcome != txn.Done {
-			return fmt.Errorf("not accepted: %w", err)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
+		return w.ended("ghost")
 	}
-	return w.ended("ghost")
 }
 
 // askFailing adds a span whose first opening fails.

@@ -175,6 +175,9 @@ type instance struct {
 	from  uint64
 }
 
+// spanLoad is what every instance reports.
+const spanLoad = 10.0
+
 func (in *instance) run() {
 	defer close(in.ended)
 	tick := time.NewTicker(time.Second)
@@ -190,7 +193,8 @@ func (in *instance) run() {
 			in.from++
 			at := in.from
 			in.mu.Unlock()
-			in.r.Report(dispatcher.Status{Checkpoint: dispatcher.At(at)})
+			load := spanLoad
+			in.r.Report(dispatcher.Status{Checkpoint: dispatcher.At(at), Load: &load, SplitKeys: []string{in.t.Range.Start + "5"}})
 		}
 	}
 }
