@@ -100,7 +100,7 @@ func (f *fake) ApplyPlan(_ context.Context, req *controlv1.ApplyPlanRequest) (*c
 	defer f.mu.Unlock()
 	f.applies++
 	if f.breaks > 0 && f.applies > f.breaks {
-		return nil, fault.New(fault.RequestConflict, "was used before, for another plan").On("request-id", req.GetRequestId())
+		return nil, fault.New(f.breakAs, "no more").On("request-id", req.GetRequestId())
 	}
 	if !small {
 		f.asked = append(f.asked, fmt.Sprintf("ApplyPlanRequest %s with %d operators", req.GetRequestId(), len(req.GetOperators())))

@@ -48,6 +48,7 @@ type fake struct {
 	// breaks is not 0.
 	accepted        []*controlv1.Operator
 	applies, breaks int
+	breakAs         fault.Reason
 	// big is how many operators its plan has, if not 0.
 	big int
 	// paused are planners.

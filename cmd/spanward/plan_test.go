@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spanward/spanward/internal/fault"
 	"github.com/spanward/spanward/internal/output"
 )
 
@@ -26,17 +27,23 @@ func bigPlan(t *testing.T, operators int) string {
 func TestPlanIsAppliedInPieces(t *testing.T) {
 	plan := bigPlan(t, 1201)
 	for name, c := range map[string]struct {
-		breaks, code int
-		asked, told  string
+		breaks      int
+		as          fault.Reason
+		code        int
+		asked, told string
 	}{
-		"all": {0, 0, "ApplyPlanRequest r1.0 with 500 operators ApplyPlanRequest r1.1 with 500 operators ApplyPlanRequest r1.2 with 201 operators", ""},
+		"all": {0, "", 0, "ApplyPlanRequest r1.0 with 500 operators ApplyPlanRequest r1.1 with 500 operators ApplyPlanRequest r1.2 with 201 operators", ""},
 		"one call is refused": {
-			1, 3, "ApplyPlanRequest r1.0 with 500 operators",
-			"of 1201 operators 500 were accepted and 0 refused before there was an error\nspanward: --request-id \"r1.1\": was used before",
+			1, fault.RequestConflict, 3, "ApplyPlanRequest r1.0 with 500 operators",
+			"of 1201 operators 500 were accepted and 0 refused before there was an error\nspanward: --request-id \"r1.1\": no more",
+		},
+		"nobody answers any more": {
+			1, fault.NotLeader, 4, "ApplyPlanRequest r1.0 with 500 operators",
+			"no more; the outcome is unknown: repeat with --request-id r1\n",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := &fake{breaks: c.breaks}
+			f := &fake{breaks: c.breaks, breakAs: c.as}
 			term := newTerminal(t, f, plan, nil)
 			code := term.app.run(t.Context(), strings.Fields("plan apply - --request-id r1"))
 			if got := strings.Join(f.asked, " "); code != c.code || got != c.asked || !strings.Contains(term.stderr.String(), c.told) {

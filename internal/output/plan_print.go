@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -127,11 +128,13 @@ func (p Plan) counted() string {
 	return text
 }
 
-func numbers(names []string, of map[string]int, say func(int, string) string) string {
+// numbers tells how many there are of each name, those first that are known here.
+func numbers(first []string, of map[string]int, say func(int, string) string) string {
 	var out []string
-	for _, name := range names {
+	for _, name := range append(slices.Clone(first), slices.Sorted(maps.Keys(of))...) {
 		if of[name] > 0 {
 			out = append(out, say(of[name], name))
+			delete(of, name)
 		}
 	}
 	return strings.Join(out, ", ")
