@@ -53,6 +53,8 @@ type balancer struct {
 	*Fleet
 	now   time.Time
 	moves []Move
+	// short: a budget had no room for a move that might have been made.
+	short bool
 	// band is that of placement, once it was asked for.
 	band float64
 }
@@ -76,17 +78,25 @@ func (b *balancer) make(p proposal) {
 }
 
 // left: the budget has room for one more move.
-func (b *balancer) left() bool { return below(b.flights[ClassBalance], b.cfg.InFlight) }
+func (b *balancer) left() bool { return b.below(b.flights[ClassBalance], b.cfg.InFlight) }
 
 // open: the node may take part in one more.
-func (b *balancer) open(h *host) bool { return below(h.flights[ClassBalance], b.cfg.NodeInFlight) }
+func (b *balancer) open(h *host) bool {
+	return b.below(h.flights[ClassBalance], b.cfg.NodeInFlight)
+}
 
 // allowed: the keyspace may have one more in flight.
 func (b *balancer) allowed(it *item) bool {
-	return below(it.space.flights[ClassBalance], b.cfg.KeyspaceInFlight)
+	return b.below(it.space.flights[ClassBalance], b.cfg.KeyspaceInFlight)
 }
 
-func below(n, limit int) bool { return limit <= 0 || n < limit }
+func (b *balancer) below(n, limit int) bool {
+	if limit <= 0 || n < limit {
+		return true
+	}
+	b.short = true
+	return false
+}
 
 // budget is how many more moves may be planned.
 func (b *balancer) budget() int {

@@ -28,21 +28,25 @@ func (b *balancer) levelCounts() {
 // nextCount is the next move that levels the numbers of spans on the nodes of a tier.
 //
 // Levelling begins when two nodes are further apart than the tolerance. The nodes that stand out then are marked, and each
-// is brought to the mean, also over many plans. The others only give or take: what is within the tolerance is no reason for
+// is brought to the mean, as far as spans may be moved, also over many plans if budgets interrupt that. The others only give or take: what is within the tolerance is no reason for
 // a move of its own, so that a node that is added causes no more moves than it gets spans.
 func (b *balancer) nextCount(c *cohort, t *tier) (proposal, bool) {
 	mean := meanFill(t.seats)
-	marked := unmark(t.seats, mean)
-	if marked {
+	if unmark(t.seats, mean) {
 		if p, ok := b.countMove(c, t, mean); ok {
 			return p, true
 		}
 	}
-	if !b.apart(t, b.cfg.CountTolerance*mean) {
-		return proposal{}, false
+	if b.apart(t, b.cfg.CountTolerance*mean) {
+		markThose(t.seats, b.cfg.CountTolerance*mean)
+		if p, ok := b.countMove(c, t, mean); ok {
+			return p, true
+		}
 	}
-	markThose(t.seats, b.cfg.CountTolerance*mean)
-	return b.countMove(c, t, mean)
+	if !b.short {
+		unmarkAll(t.seats)
+	}
+	return proposal{}, false
 }
 
 // meanFill is what each node would have for its weight if all were level.
@@ -70,6 +74,12 @@ func unmark(seats []*seat, mean float64) bool {
 		some = some || s.mark != 0
 	}
 	return some
+}
+
+func unmarkAll(seats []*seat) {
+	for _, s := range seats {
+		s.mark = 0
+	}
 }
 
 // apart: the fullest node that could give and the emptiest that could take are further apart than they may be.

@@ -61,15 +61,8 @@ func (b *balancer) nextLoad(c *cohort, t *tier) (proposal, bool) {
 		return proposal{}, false
 	}
 	p, ok := b.loadMove(c, t, limit)
-	if !ok && b.left() && b.idleBudgets(t) {
-		t.loads = false
-	}
+	t.loads = ok || b.short
 	return p, ok
-}
-
-// idleBudgets: no budget of a node keeps a move from being found.
-func (b *balancer) idleBudgets(t *tier) bool {
-	return !slices.ContainsFunc(t.seats, func(s *seat) bool { return !b.open(s.host) })
 }
 
 // strains are the node with the most load of those that give, and the one with the least of those that take.
@@ -97,7 +90,7 @@ func (b *balancer) loadMove(c *cohort, t *tier, limit float64) (proposal, bool) 
 			if d.strain()-r.strain() <= limit {
 				break
 			}
-			if !c.spreadAllows(d, r) {
+			if d.mark == tooEmpty || r.mark == tooFull || !c.spreadAllows(d, r) {
 				continue
 			}
 			it := b.heaviestUseful(d, r)
@@ -107,7 +100,7 @@ func (b *balancer) loadMove(c *cohort, t *tier, limit float64) (proposal, bool) 
 			if e == nil {
 				e = b.evenness()
 			}
-			if !e.disturbed(c, d, r) {
+			if !e.disturbed(c, d.host, r.host) {
 				return proposal{it, r.host, func() string { return loadReason(d.host, r.host) }}, true
 			}
 			if misses++; misses > maxMisses/16 {
@@ -147,11 +140,11 @@ func number(x float64) string {
 	return strconv.FormatFloat(x, 'g', 3, 64)
 }
 
-// evenness is how far the numbers of spans are from what would be levelled, whatever may be moved right now: what cools
-// down may be moved later.
+// evenness says whether a move for loads would put the numbers of spans out of level, whatever may be moved right now: what
+// cools down may be moved later, and must not be moved back then.
 type evenness struct {
 	b *balancer
-	// excess by tier, for what is there.
+	// excess is by how much the nodes of a tier are further apart than they may be as it is.
 	excess map[*tier]float64
 }
 
@@ -166,21 +159,21 @@ func (b *balancer) evenness() *evenness {
 	return e
 }
 
-// disturbed: a move between two nodes would put the numbers of spans of some tier out of level.
-func (e *evenness) disturbed(c *cohort, from, to *seat) bool {
-	from.host.spans--
-	to.host.spans++
+// disturbed: a move between two nodes would put the numbers of spans of some tier out of level, or further out of it.
+func (e *evenness) disturbed(c *cohort, from, to *host) bool {
+	from.spans--
+	to.spans++
 	defer func() {
-		from.host.spans++
-		to.host.spans--
+		from.spans++
+		to.spans--
 	}()
 	for _, o := range e.b.inTurn() {
 		var gets *host
 		if o == c {
-			gets = to.host
+			gets = to
 		}
 		for _, t := range o.tiers {
-			if x := e.b.excess(t, gets); x > 0 && x > e.excess[t] {
+			if x := e.b.excess(t, gets); x > 0 && x > e.excess[t] || e.b.sticksOut(t, from, to, gets) {
 				return true
 			}
 		}
@@ -191,9 +184,24 @@ func (e *evenness) disturbed(c *cohort, from, to *seat) bool {
 // excess is by how much the nodes of a tier are further apart than they may be; it is not positive if they are not. gets is
 // a node that would get a span of the cohort, nil for none.
 func (b *balancer) excess(t *tier, gets *host) float64 {
-	from, to := extremes(t.seats,
-		func(s *seat) bool { return s.share != nil && s.share.free > 0 || s.host == gets },
-		func(s *seat) bool { return s.room() })
+	from, to := extremes(t.seats, func(s *seat) bool { return s.mayGive(gets) }, (*seat).room)
+	return b.beyond(t, from, to)
+}
+
+// sticksOut: one of the nodes that a span has gone from and to is now further from others than it may be.
+func (b *balancer) sticksOut(t *tier, from, to, gets *host) bool {
+	giver, _ := extremes(t.seats, func(s *seat) bool { return s.mayGive(gets) }, (*seat).room)
+	_, taker := extremes(t.seats, (*seat).room, (*seat).room)
+	_, emptied := extremes(t.seats, (*seat).room, func(s *seat) bool { return s.host == from && s.room() })
+	filled, _ := extremes(t.seats, func(s *seat) bool { return s.host == to && s.mayGive(gets) }, (*seat).room)
+	return b.beyond(t, giver, emptied) > 0 || b.beyond(t, filled, taker) > 0
+}
+
+// mayGive: it has spans that may be moved some time.
+func (s *seat) mayGive(gets *host) bool { return s.share != nil && s.share.free > 0 || s.host == gets }
+
+// beyond is by how much two nodes are further apart than they may be.
+func (b *balancer) beyond(t *tier, from, to *seat) float64 {
 	if from == nil || to == nil || from.down() <= to.up() {
 		return -1
 	}
