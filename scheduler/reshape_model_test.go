@@ -57,7 +57,6 @@ type modelSpan struct {
 }
 
 type modelOp struct {
-	id       int
 	keyspace string
 	node     string
 	refs     []operator.Ref

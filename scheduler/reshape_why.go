@@ -91,7 +91,7 @@ func (f *Fleet) explainCold(it *item) string {
 	}
 	group := it.keyspace.groupOf(it)
 	if group == nil {
-		return fmt.Sprintf("is not merged (%s): no neighbour is as cold for as long, with a sum that is cold, too", why)
+		return fmt.Sprintf("is not merged (%s): it has no neighbour, under the same pin, that has been cold enough for as long", why)
 	}
 	if f.reshapeRoom() < 1 {
 		return fmt.Sprintf("is merged with %s when others are done: as many splits and merges are in flight as may be, reshape.in-flight=%d",
