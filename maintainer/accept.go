@@ -1,6 +1,7 @@
 package maintainer
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -44,6 +45,8 @@ type change interface {
 type asker struct {
 	id   string
 	body []byte
+	// why is the reason that people are shown, "" for that somebody asked.
+	why string
 }
 
 // plan is what a change writes, given what the view shows. Its preconditions are those of that view and never refreshed:
@@ -69,17 +72,24 @@ func (c *control) accept(
 	ctx context.Context, t *term, kind, lock string, q change,
 	decide func(s *view.State, who asker, prior *view.Request) (plan, error),
 ) (operator string, err error) {
-	if err := checkRequestID(q.GetRequestId()); err != nil {
+	return c.acceptAs(ctx, t, kind, lock, asker{id: q.GetRequestId(), body: digest(q)}, decide)
+}
+
+// acceptAs is accept for whoever asks.
+func (c *control) acceptAs(
+	ctx context.Context, t *term, kind, lock string, who asker,
+	decide func(s *view.State, who asker, prior *view.Request) (plan, error),
+) (operator string, err error) {
+	if err := checkRequestID(who.id); err != nil {
 		return "", err
 	}
 	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
 	defer cancel()
-	release, err := c.locks.take(ctx, "request "+q.GetRequestId(), lock)
+	release, err := c.locks.take(ctx, "request "+who.id, lock)
 	if err != nil {
 		return "", err
 	}
 	defer release()
-	who := asker{q.GetRequestId(), digest(q)}
 	for tries := 0; tries < maxPlans; {
 		p, err := c.plan(who, decide)
 		switch {
@@ -107,17 +117,23 @@ func (c *control) accept(
 func (c *control) plan(who asker, decide func(*view.State, asker, *view.Request) (plan, error)) (p plan, err error) {
 	c.view.Read(func(s *view.State) {
 		prior := s.Request(who.id)
-		if prior != nil && !slices.Equal(prior.Body, who.body) {
-			err = fault.New(fault.RequestConflict, "was used before for another change%s", by(prior.Operator)).
-				On("request-id", who.id).Fix("repeat that command unchanged, or use another id")
-			return
+		if err = who.checkSame(prior); err == nil {
+			p, err = decide(s, who, prior)
 		}
-		p, err = decide(s, who, prior)
 	})
 	if err == nil && p.check != nil {
 		err = p.check()
 	}
 	return p, err
+}
+
+// checkSame refuses a request id that was used for something else.
+func (who asker) checkSame(prior *view.Request) error {
+	if prior == nil || slices.Equal(prior.Body, who.body) {
+		return nil
+	}
+	return fault.New(fault.RequestConflict, "was used before for another change%s", by(prior.Operator)).
+		On("request-id", who.id).Fix("repeat that command unchanged, or use another id")
 }
 
 func by(operator string) string {
@@ -211,7 +227,7 @@ func checkRequestID(id string) error {
 // intent begins the record of an operator that a user asks for.
 func (who asker) intent(operator string, kind record.Kind, now time.Time) *record.Intent {
 	return &record.Intent{
-		Operator: operator, Kind: kind, By: record.ByUser, Reason: "asked for by a user",
+		Operator: operator, Kind: kind, By: record.ByUser, Reason: cmp.Or(who.why, "asked for by a user"),
 		RequestID: who.id, Body: who.body, CreatedAt: now,
 		Marks: []record.Mark{{Stage: record.StageQueued, At: now}},
 	}

@@ -138,7 +138,7 @@ func creation(ks *view.Keyspace) *record.Intent {
 	var who asker
 	for _, r := range ks.Requests {
 		if r.Operator == ks.CreatedBy {
-			who = asker{r.ID, r.Body}
+			who = asker{id: r.ID, body: r.Body}
 			break
 		}
 	}

@@ -46,6 +46,8 @@ const (
 	NodeNotReady Reason = "NODE_NOT_READY"
 	// NotMoved refuses a move to where the span already is.
 	NotMoved Reason = "NOT_MOVED"
+	// PlanOutdated refuses an operator of a plan whose spans have changed since.
+	PlanOutdated Reason = "PLAN_OUTDATED"
 	// RequestConflict is a request id that was used before with another body.
 	RequestConflict Reason = "REQUEST_CONFLICT"
 	WrongCluster    Reason = "WRONG_CLUSTER"
@@ -88,6 +90,7 @@ var classes = map[Reason]Class{
 	SpanBusy:        ClassConflict,
 	NodeNotReady:    ClassConflict,
 	NotMoved:        ClassConflict,
+	PlanOutdated:    ClassConflict,
 	RequestConflict: ClassConflict,
 	WrongCluster:    ClassConflict,
 	Refused:         ClassConflict,
