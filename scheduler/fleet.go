@@ -218,6 +218,3 @@ func (f *Fleet) Nodes() []Node {
 	}
 	return out
 }
-
-// Explain says what the planners would do next with a span, or why nothing: one sentence.
-func (f *Fleet) Explain(r operator.Ref, now time.Time) string { return "" }

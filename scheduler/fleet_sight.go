@@ -88,6 +88,16 @@ func (c *cohort) remembered() (map[*host]mark, map[int]bool) {
 	return marks, loads
 }
 
+// recall makes it know that again.
+func (c *cohort) recall(marks map[*host]mark, loads map[int]bool) {
+	for _, t := range c.tiers {
+		t.loads = loads[t.score]
+		for _, s := range t.seats {
+			s.mark = marks[s.host]
+		}
+	}
+}
+
 func (c *cohort) countValues() {
 	if c.rules.Spread == "" {
 		return

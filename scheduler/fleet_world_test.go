@@ -55,7 +55,7 @@ func plainNode(name string) scheduler.Node {
 // fill puts n spans of keyspace k on a node.
 func (w *world) fill(node string, n int) {
 	for range n {
-		ref := operator.Ref{Keyspace: "k", ID: span.ID(fmt.Sprintf("%06d", len(w.spans)))}
+		ref := refOf(len(w.spans))
 		w.span(scheduler.Span{Ref: ref, Workload: "gate", Node: node, Settled: true})
 	}
 }
@@ -235,4 +235,24 @@ func drawWorld(t *rapid.T, limits bool) *world {
 		}
 	}
 	return w
+}
+
+// refOf is the span that fill has made as the i-th.
+func refOf(i int) operator.Ref {
+	return operator.Ref{Keyspace: "k", ID: span.ID(fmt.Sprintf("%06d", i))}
+}
+
+func (w *world) change(i int, f func(*scheduler.Span)) {
+	s := w.spans[refOf(i)]
+	f(&s)
+	w.span(s)
+}
+
+// rule gives one span a rule.
+func (w *world) rule(i int, name, value string) {
+	r, err := scheduler.ParseRules(map[string]string{name: value})
+	if err != nil {
+		panic(err)
+	}
+	w.change(i, func(s *scheduler.Span) { s.Rules = r })
 }
