@@ -92,7 +92,9 @@ func checkApply(q *controlv1.ApplyPlanRequest) error {
 
 // checkPlanned says what is wrong with an operator of a plan, whatever the state of things, nil if nothing is.
 func checkPlanned(o *controlv1.PlannedOperator) *fault.Error {
-	bad := func(format string, args ...any) *fault.Error { return fault.New(fault.InvalidArgument, format, args...) }
+	bad := func(format string, args ...any) *fault.Error {
+		return fault.New(fault.InvalidArgument, format, args...)
+	}
 	n, reason := len(o.GetSpans()), o.GetReason()
 	switch {
 	case !slices.Contains(appliedTypes, o.GetType()):

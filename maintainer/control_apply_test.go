@@ -281,4 +281,3 @@ func TestAPlanSurvivesTheLeader(t *testing.T) {
 		}
 	})
 }
-

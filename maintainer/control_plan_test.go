@@ -79,7 +79,7 @@ func (w *world) mustPlan(q *controlv1.PlanRequest) *controlv1.PlanResponse {
 	return p
 }
 
-// moved counts the operators of a plan by type, who wants them, from and to.
+// tallied counts the operators of a plan by type, who wants them, from and to.
 func tallied(p *controlv1.PlanResponse) map[string]int {
 	out := map[string]int{}
 	for _, o := range p.GetOperators() {
@@ -124,9 +124,8 @@ func TestAPlanOfADrain(t *testing.T) {
 			t.Errorf("%v %v", a, b)
 		}
 		for _, o := range p.GetOperators() {
-			r := operator.Ref{Keyspace: "ks", ID: refs[0].ID}
 			i := slices.IndexFunc(refs, func(r operator.Ref) bool { return string(r.ID) == o.GetSpans()[0].GetId() })
-			r = refs[i]
+			r := refs[i]
 			if o.GetSpans()[0].GetRevision() != w.span(r).Mod || o.GetLoad() != float64(10*(i+1)) || o.Size != nil || o.GetReason() != "node n1 is drained" {
 				t.Errorf("%v", o)
 			}

@@ -101,7 +101,7 @@ func TestAnUnknownPlannerIsRefused(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.settled(1, "n1")
 		before := w.everything()
-		for _, name := range []string{"", "balanse", "scheduler.balance"} {
+		for _, name := range []string{"", "warp", "scheduler.balance"} {
 			_, err := w.invoke("m1", &controlv1.SetSchedulerRequest{Name: name, Paused: true})
 			if !fault.Is(err, fault.InvalidArgument) || !strings.Contains(err.Error(), "placement, drain, balance, split, merge") {
 				t.Errorf("%q: %v", name, err)

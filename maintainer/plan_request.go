@@ -90,7 +90,9 @@ func (f planFacts) newNode(a *controlv1.PlanRequest_AddedNode) (scheduler.Node, 
 		return scheduler.Node{}, err
 	}
 	there, _ := f.node(name)
-	bad := func(r fault.Reason, format string, args ...any) *fault.Error { return fault.New(r, format, args...).On("add-node", name) }
+	bad := func(r fault.Reason, format string, args ...any) *fault.Error {
+		return fault.New(r, format, args...).On("add-node", name)
+	}
 	switch w := a.GetWeight(); {
 	case there.node != nil:
 		return scheduler.Node{}, bad(fault.AlreadyExists, "is registered").Fix("choose a name that no node has; see `spanward node list`")
