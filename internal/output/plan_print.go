@@ -112,17 +112,17 @@ func (p Plan) Summary() string {
 // counted tells operators by type, and what they are for.
 func (p Plan) counted() string {
 	kinds, by := map[string]int{}, map[string]int{}
-	sum, known := 0.0, false
+	sum := 0.0
 	for _, o := range p.Operators {
 		kinds[o.Type]++
 		by[string(o.By)]++
 		if o.Load != nil {
-			sum, known = sum+*o.Load, true
+			sum += *o.Load
 		}
 	}
 	text := numbers([]string{"move", "split", "merge"}, kinds, plural)
 	text += " (" + numbers(causes, by, func(n int, name string) string { return fmt.Sprintf("%d for %s", n, name) }) + ")"
-	if known {
+	if sum > 0 {
 		text += ", of load " + load(&sum)
 	}
 	return text
