@@ -32,7 +32,7 @@ func (m *reshapeModel) check(t *rapid.T) {
 func (m *reshapeModel) coming(ks, node string) (n int) {
 	for _, op := range m.ops {
 		if op.keyspace == ks || node != "" && op.node == node {
-			n += len(op.at)
+			n += op.more
 		}
 	}
 	return n
@@ -121,7 +121,9 @@ func (m *reshapeModel) displaced(s *modelSpan) bool {
 func (m *reshapeModel) restDisplaced() {
 	for _, s := range m.spans {
 		if m.ripe(s) && (m.displaced(s) || s.heat == 1 && m.roomOn(s.Node) < 1) {
-			s.looked = m.restOf(s)
+			if until := m.restOf(s); until.After(s.looked) {
+				s.looked = until
+			}
 		}
 	}
 }
@@ -167,7 +169,7 @@ func (m *reshapeModel) splitRight(t *rapid.T, p scheduler.Split) {
 	if c := m.cfg[p.Ref.Keyspace]; len(parts) > 8 || len(parts) > 2 && float64(len(parts)-1)*c.SplitLoad >= s.load.Load && (c.SplitSize == 0 || float64(len(parts)-1)*c.SplitSize >= s.load.Size) {
 		t.Fatalf("%d parts are too many of %+v", len(parts), s.load)
 	}
-	m.begin(&modelOp{keyspace: p.Ref.Keyspace, node: s.Node, refs: []operator.Ref{p.Ref}, at: p.At})
+	m.begin(&modelOp{keyspace: p.Ref.Keyspace, node: s.Node, refs: []operator.Ref{p.Ref}, at: p.At, more: len(p.At)})
 }
 
 func (m *reshapeModel) mergeRight(t *rapid.T, p scheduler.Merge) {

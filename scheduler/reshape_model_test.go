@@ -22,6 +22,7 @@ func TestReshapeModel(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"":          m.check,
 			"pass":      m.pass,
+			"calm":      m.calm,
 			"report":    m.report,
 			"report2":   m.report,
 			"report3":   m.report,
@@ -34,6 +35,7 @@ func TestReshapeModel(t *testing.T) {
 			"move":      m.move,
 			"pin":       m.pin,
 			"user":      m.user,
+			"inherit":   m.inherit,
 			"node":      m.node,
 			"configure": m.configure,
 			"remove":    m.remove,
@@ -61,6 +63,8 @@ type modelOp struct {
 	node     string
 	refs     []operator.Ref
 	at       []string
+	// more is how many spans there will be in addition, as far as is known.
+	more int
 	// stuck operators take no room of others.
 	stuck bool
 }
@@ -173,13 +177,25 @@ func (m *reshapeModel) of(ks string) (out []*modelSpan) {
 }
 
 func (m *reshapeModel) report(t *rapid.T) {
-	s := m.any(t)
-	l := scheduler.Load{
+	m.hear(m.any(t), scheduler.Load{
 		Load: rapid.SampledFrom([]float64{-1, 0, 10, 15, 30, 60, 101, 250, 2000}).Draw(t, "load"),
 		Size: rapid.SampledFrom([]float64{-1, 0, 10, 50}).Draw(t, "size"),
 		SplitKeys: rapid.SliceOfN(rapid.SampledFrom([]string{"", "a", "b", "bb", "c", "e", "ee", "g", "i", "l", "o", "r", "u", "x", "y"}), 0, 8).
 			Draw(t, "keys"),
+	})
+}
+
+// calm: a whole keyspace has next to nothing to do.
+func (m *reshapeModel) calm(t *rapid.T) {
+	for _, s := range m.of(rapid.SampledFrom(modelKeyspaces).Draw(t, "keyspace")) {
+		m.hear(s, scheduler.Load{
+			Load: rapid.SampledFrom([]float64{0, 1, 5, 12, 25}).Draw(t, "load"), Size: rapid.SampledFrom([]float64{-1, 0, 1, 10}).Draw(t, "size"),
+		})
 	}
+}
+
+// hear is how a report reaches both.
+func (m *reshapeModel) hear(s *modelSpan, l scheduler.Load) {
 	s.load, s.at = l, m.now
 	if h := heatOf(m.cfg[s.Ref.Keyspace], l); !s.reported || h != s.heat {
 		s.heat, s.turned = h, m.now
@@ -302,14 +318,30 @@ func (m *reshapeModel) refuse(t *rapid.T) {
 	}
 }
 
-// stick: an operator gets stuck.
+// stick: an operator gets stuck, or it is not certain whether there is one.
 func (m *reshapeModel) stick(t *rapid.T) {
 	op := m.oneOp(t)
 	m.ops = append(m.ops, op)
 	op.stuck = true
+	stuck := rapid.Bool().Draw(t, "certain")
 	for _, r := range op.refs {
-		s := m.spans[r]
-		s.Flight, s.Settled = scheduler.Flight{From: s.Node}, false
+		s, flight := m.spans[r], scheduler.Flight{}
+		if stuck {
+			flight.From = "n1"
+		}
+		s.Flight, s.Settled = flight, false
 		m.tell(s)
 	}
+}
+
+// inherit: an operator is in flight of which nobody knows what it is.
+func (m *reshapeModel) inherit(t *rapid.T) {
+	s := m.any(t)
+	if s.op != nil {
+		return
+	}
+	op := &modelOp{keyspace: s.Ref.Keyspace, node: s.Node, refs: []operator.Ref{s.Ref}, more: 7}
+	m.ops = append(m.ops, op)
+	s.op, s.Flight = op, scheduler.Flight{Class: scheduler.ClassReshape}
+	m.tell(s)
 }
