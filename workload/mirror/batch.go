@@ -10,6 +10,8 @@ type change struct {
 	value []byte
 	put   bool
 	lease int64
+	// grows is by how many keys it makes the source larger: one that it creates, or minus one that it deletes.
+	grows int64
 }
 
 // A group has the changes that one source transaction made within a span, each key once.
@@ -40,6 +42,7 @@ func (g *group) add(c change) {
 	if n := len(g.changes); n > 0 && n <= smallGroup {
 		for i := range g.changes {
 			if g.changes[i].key == c.key {
+				c.grows += g.changes[i].grows
 				g.changes = append(append(g.changes[:i:i], g.changes[i+1:]...), c)
 				return
 			}
@@ -58,6 +61,9 @@ func (g *group) distinct() {
 	}
 	last := make(map[string]int, len(g.changes))
 	for i, c := range g.changes {
+		if before, ok := last[c.key]; ok {
+			g.changes[i].grows += g.changes[before].grows
+		}
 		last[c.key] = i
 	}
 	if len(last) == len(g.changes) {

@@ -75,6 +75,31 @@
 // as the last change. It is stored when the span closes, and every four minutes so that a crash does not fall behind the source's
 // compaction.
 //
+// # Settings of a keyspace
+//
+//	source, dest                 URLs of an etcd, separated by commas; dest may be file:DIR
+//	source-prefix, dest-prefix   the first is taken off the keys of the source, the second put before them
+//	leases=drop|copy             whether keys hang on leases at the destination as they do at the source (drop)
+//	dest-compact=DURATION        throw away the destination's history that is older; without it nothing is
+//	load=writes|bytes            what the load of a span counts: changes a second, or bytes of them (writes)
+//	source-cacert, -cert, -key, -user, -password-file, and the same with dest: access, where the process's own is not right
+//
+// # What it reports
+//
+// The load of a span is how many of its keys change a second, or with the keyspace setting load=bytes how many bytes of
+// keys and values do, averaged over some ten seconds. It is told when it has moved by a twentieth; below a change in
+// a hundred seconds, or a byte a second, there is none. Its size is the number of keys that it mirrors, as they are at the
+// source: they are counted once, after the copy if there is one, and then followed through what is created and deleted. What
+// may have been missed, since an answer of the destination was lost, is counted again, at most once a minute. A count
+// that fails leaves the size unknown, or as it was.
+//
+// Up to seven keys are proposed to split at. While keys change they cut the load of the last while into equal shares: the
+// last two thousand changes or so, from 64 of them on. Where nothing changes they cut the keys into equal shares. A span
+// that was copied has seen all its keys; for another one the source is asked, some ten seconds after the opening, for the
+// first key and the number of keys of some pieces of the range, 96 at the most, and again when the size is another by half. A
+// span with fewer than 64 keys, or with nearly all changes in one, proposes none. In one process, one span at a time asks a
+// source such questions, and a span that stays as it is asks none.
+//
 // # How it is used
 //
 //	w, err := mirror.New(mirror.Config{Log: log})

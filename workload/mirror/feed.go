@@ -141,7 +141,14 @@ func (f *feed) add(g *group, ev *clientv3.Event) {
 	if _, ok := f.m.key(key); !ok || ev.Kv.ModRevision <= revOf(f.parts, key) {
 		return
 	}
-	g.add(change{key: key, value: ev.Kv.Value, put: ev.Type == clientv3.EventTypePut, lease: ev.Kv.Lease})
+	c := change{key: key, value: ev.Kv.Value, put: ev.Type == clientv3.EventTypePut, lease: ev.Kv.Lease}
+	switch {
+	case ev.IsCreate():
+		c.grows = 1
+	case !c.put:
+		c.grows = -1
+	}
+	g.add(c)
 }
 
 func (f *feed) push(e entry) error {

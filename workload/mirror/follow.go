@@ -16,6 +16,7 @@ func (in *instance) follow(ctx, hard context.Context, head int64) error {
 	}
 	from := lowest(parts)
 	in.pos = from
+	in.following(parts)
 	in.reached(from, in.current(from, head))
 	watching, cancel := context.WithCancel(ctx)
 	w := in.src.watch(watching, in.watched(), from, head-from > aloneBehind, in.fragments)

@@ -68,20 +68,19 @@ func (in *instance) start(parent context.Context) {
 	in.aborted = make(chan struct{})
 	parts := in.sink.state().effective()
 	in.brake = newBrake(parts, len(holes(parts, in.r)) > 0)
-	helpers := make(chan struct{}, 2)
-	go func() { in.meter.run(soft); helpers <- struct{}{} }()
-	go func() {
+	var helpers sync.WaitGroup
+	helpers.Go(func() { in.meter.run(soft) })
+	helpers.Go(func() { in.inspect(soft) })
+	helpers.Go(func() {
 		if in.leases.on() {
 			in.leases.run(soft, func() { in.gone.Store(true) })
 		}
-		helpers <- struct{}{}
-	}()
+	})
 	go func() {
 		defer close(in.done)
 		in.run(soft, hard)
 		stop()
-		<-helpers
-		<-helpers
+		helpers.Wait()
 	}()
 }
 
@@ -162,6 +161,9 @@ func (in *instance) fillAll(ctx context.Context, head int64) (int64, error) {
 	if len(missing) > 0 && !in.brake.copy() {
 		return 0, errEnd // whoever waits for a position learns that this one never gets there
 	}
+	if len(missing) > 0 {
+		in.filling(missing[0] == in.r)
+	}
 	for _, h := range missing {
 		var err error
 		in.looked = time.Now()
@@ -178,6 +180,7 @@ func (in *instance) settle(ctx context.Context) error {
 		return err
 	}
 	in.dirty = false
+	in.missed() // what was unanswered may have been done
 	return nil
 }
 

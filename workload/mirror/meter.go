@@ -16,22 +16,43 @@ const (
 	loadHalfLife = 10 * time.Second
 )
 
+// A measure says what the load of a span counts.
+type measure struct {
+	// of gives what one change counts.
+	of func(change) float64
+	// least is the smallest load a second that is not reported as none.
+	least float64
+}
+
+var (
+	byWrites = measure{of: func(change) float64 { return 1 }, least: 0.01}
+	byBytes  = measure{of: func(c change) float64 { return float64(len(c.key) + len(c.value)) }, least: 1}
+)
+
 // A meter keeps what an instance reports.
 type meter struct {
-	rep dispatcher.Reporter
+	rep     dispatcher.Reporter
+	measure measure
 
 	mu       sync.Mutex
 	status   dispatcher.Status
 	caughtUp time.Time // zero: never
-	rate     float64   // changes a second
-	pending  int       // changes since rated
+	rate     float64   // load a second
+	pending  float64   // load since rated
 	rated    time.Time
-	sample   *sample
-	split    []string // keys proposed when last rated
+	load     needle
+	size     needle
+	// wrote has keys that changes were made to, listed keys of the last copy.
+	wrote, listed *sample
+	split         []string // keys proposed when last rated
+	census        census
 }
 
-func newMeter(rep dispatcher.Reporter, from dispatcher.Position) *meter {
-	return &meter{rep: rep, status: dispatcher.Status{Checkpoint: from}, rated: time.Now(), sample: newSample()}
+func newMeter(rep dispatcher.Reporter, from dispatcher.Position, by measure) *meter {
+	return &meter{
+		rep: rep, measure: by, status: dispatcher.Status{Checkpoint: from}, rated: time.Now(),
+		wrote: newSample(), listed: newSample(), census: newCensus(),
+	}
 }
 
 // run reports from time to time until ctx ends.
@@ -49,8 +70,12 @@ func (m *meter) report(change func(*dispatcher.Status)) {
 	now := time.Now()
 	m.rateAt(now)
 	s := m.status
-	load := m.rate
+	load := float64(m.load)
 	s.Load = &load
+	if m.census.tally.known {
+		size := float64(m.size)
+		s.Size = &size
+	}
 	if !m.caughtUp.IsZero() {
 		lag := now.Sub(m.caughtUp).Milliseconds()
 		s.LagMS = &lag
@@ -66,8 +91,21 @@ func (m *meter) rateAt(now time.Time) {
 		return
 	}
 	keep := math.Exp2(-float64(dt) / float64(loadHalfLife))
-	m.rate = m.rate*keep + float64(m.pending)/dt.Seconds()*(1-keep)
-	m.pending, m.rated, m.split = 0, now, m.sample.cuts()
+	m.rate = m.rate*keep + m.pending/dt.Seconds()*(1-keep)
+	m.pending, m.rated = 0, now
+	m.load.follow(m.rate, m.measure.least)
+	if x := m.census.tally.size(); x != nil {
+		m.size.follow(*x, 1)
+	}
+	m.split = m.cuts()
+}
+
+// cuts are proposed where the changes are, and where nothing changes such that all parts are of one size.
+func (m *meter) cuts() []string {
+	if cuts := m.wrote.cuts(m.split); len(cuts) > 0 && (m.load > 0 || len(m.census.cuts) == 0) {
+		return cuts
+	}
+	return m.census.cuts
 }
 
 // reached notes that everything up to rev is durable, and if at is set that this was all there was at that time.
@@ -75,6 +113,7 @@ func (m *meter) reached(rev int64, at time.Time) {
 	m.report(func(s *dispatcher.Status) {
 		s.Checkpoint = s.Checkpoint.Max(position(rev))
 		s.Error = ""
+		m.census.seen = max(m.census.seen, rev)
 		if !at.IsZero() {
 			m.caughtUp = at
 		}
@@ -86,18 +125,44 @@ func (m *meter) changed(gs []group) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, g := range gs {
-		m.pending += len(g.changes)
+		m.census.seen = max(m.census.seen, g.rev)
 		for _, c := range g.changes {
-			m.sample.add(c.key)
+			load := m.measure.of(c)
+			m.pending += load
+			m.wrote.add(c.key, load)
+			m.census.tally.changed(g.rev, c.grows)
 		}
 	}
 }
 
-// copied counts a key of a copy. It is no load, but where nothing changes the size of a span is all there is to split by.
+// filling: something is about to be listed at a revision, and its changes up to there are not told. whole: all of it is.
+func (m *meter) filling(whole bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.listed = newSample()
+	m.census.missed()
+	m.census.whole = whole
+}
+
+// copied takes a key of a copy. It is no load, but where nothing changes the size of a span is all there is to split by.
 func (m *meter) copied(key string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.sample.add(key)
+	m.listed.add(key, 1)
+}
+
+// missed: it is not known which changes have been told.
+func (m *meter) missed() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.census.missed()
+}
+
+// following: all changes of each piece are told that come after its revision.
+func (m *meter) following(parts []part) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.census.follows(highest(parts))
 }
 
 func (m *meter) trouble(err error) {

@@ -65,7 +65,7 @@ func (w *Workload) Open(ctx context.Context, t dispatcher.Task, r dispatcher.Rep
 		return nil, err
 	}
 	in := &instance{
-		r: t.Range, m: s.mapping, rep: r, src: &src.source, free: free, meter: newMeter(r, t.From),
+		r: t.Range, m: s.mapping, rep: r, src: &src.source, free: free, meter: newMeter(r, t.From, s.load),
 		log: w.cfg.Log.Named(Name).With(zap.String("keyspace", t.Keyspace), zap.String("span", string(t.Span))),
 	}
 	if err := w.attach(ctx, in, t, s); err != nil {

@@ -101,6 +101,7 @@ func (w *world) run() {
 		eventually(w.t, fmt.Sprint("caught up with ", head), o.rep.at(head))
 	}
 	time.Sleep(2 * time.Minute) // for what comes late
+	w.checkSizes()
 	for _, o := range w.spans {
 		o.Abort()
 	}
@@ -299,6 +300,20 @@ func (w *world) head() int64 {
 		w.t.Fatal(err)
 	}
 	return r.Header.Revision
+}
+
+// checkSizes: whatever was lost, every span knows how many keys it has.
+func (w *world) checkSizes() {
+	for _, o := range w.spans {
+		start, end := bounds(o.task.Range)
+		r, err := w.src.Client().Get(w.t.Context(), start, clientv3.WithRange(end), clientv3.WithCountOnly())
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if s, _ := o.rep.get(); s.Size == nil || *s.Size != float64(r.Count) {
+			w.t.Errorf("%s tells %v, and has %d keys", o.task.Range, s.Size, r.Count)
+		}
+	}
 }
 
 // check compares the whole histories of both sides.

@@ -51,7 +51,7 @@ func (p *pool) get(ctx context.Context, e Etcd, compact time.Duration) (*shared,
 	s := p.open[id]
 	if s == nil {
 		s = &shared{ready: make(chan struct{}), ended: make(chan struct{}), end: func() {}}
-		s.soon = make(chan struct{}, 1)
+		s.soon, s.turns = make(chan struct{}, 1), make(chan struct{}, 1)
 		p.open[id] = s
 		go p.dial(context.WithoutCancel(ctx), s, e, compact)
 	}

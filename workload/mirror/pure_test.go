@@ -316,7 +316,7 @@ func TestValidate(t *testing.T) {
 	}{
 		{"plain", base, []span.Range{{}}, ""},
 		{"file", with("dest", "file:/tmp/x"), nil, ""},
-		{"everything", with("source-prefix", "a/", "dest-prefix", `b\x3a`, "leases", "copy", "dest-compact", "10m", "dest-user", "u"), nil, ""},
+		{"everything", with("source-prefix", "a/", "dest-prefix", `b\x3a`, "leases", "copy", "dest-compact", "10m", "load", "bytes", "dest-user", "u"), nil, ""},
 		{"unknown setting", with("sources", "x"), nil, "sources"},
 		{"no source", with("source", ""), nil, "source"},
 		{"no dest", with("dest", ""), nil, "dest"},
@@ -327,6 +327,7 @@ func TestValidate(t *testing.T) {
 		{"bad escape", with("source-prefix", `\q`), nil, "source-prefix"},
 		{"own prefix", with("dest-prefix", "/spanward-mirror/x"), nil, "dest-prefix"},
 		{"leases", with("leases", "yes"), nil, "leases"},
+		{"load", with("load", "reads"), nil, "load"},
 		{"leases of files", with("leases", "copy", "dest", "file:/x"), nil, "leases"},
 		{"compaction", with("dest-compact", "10"), nil, "dest-compact"},
 		{"compaction of files", with("dest-compact", "10m", "dest", "file:/x"), nil, "dest-compact"},

@@ -34,12 +34,13 @@ type settings struct {
 	dir          string // file destination; "" if it is an etcd
 	mapping      mapping
 	leases       bool
+	load         measure
 	compact      time.Duration
 }
 
 // known are the settings there are, and what each is good for.
 var known = []string{
-	"source", "dest", "source-prefix", "dest-prefix", "leases", "dest-compact",
+	"source", "dest", "source-prefix", "dest-prefix", "leases", "dest-compact", "load",
 	"source-cacert", "source-cert", "source-key", "source-user", "source-password-file",
 	"dest-cacert", "dest-cert", "dest-key", "dest-user", "dest-password-file",
 }
@@ -118,6 +119,9 @@ func (s *settings) options(set map[string]string) (err error) {
 	if overlapsOwn(s.mapping.prepend) {
 		return invalid("dest-prefix", set["dest-prefix"], "is where mirrors keep their own keys").Fix("choose another prefix")
 	}
+	if s.load, err = loadMeasure(set["load"]); err != nil {
+		return err
+	}
 	switch set["leases"] {
 	case "", "drop":
 	case "copy":
@@ -128,6 +132,17 @@ func (s *settings) options(set map[string]string) (err error) {
 		return invalid("leases", set["leases"], "is neither drop nor copy").Fix("use drop or copy")
 	}
 	return s.compaction(set["dest-compact"])
+}
+
+// loadMeasure is what the load of a span counts.
+func loadMeasure(text string) (measure, error) {
+	switch text {
+	case "", "writes":
+		return byWrites, nil
+	case "bytes":
+		return byBytes, nil
+	}
+	return measure{}, invalid("load", text, "is neither writes nor bytes").Fix("use writes for changes a second, bytes for bytes of keys and values changed a second")
 }
 
 func (s *settings) compaction(text string) (err error) {

@@ -38,7 +38,22 @@ type source struct {
 	alone   int // streams there have been for one watch
 	// soon makes the next question about progress on the shared stream come at once.
 	soon chan struct{}
+	// turns is held by the span that asks what keys there are.
+	turns chan struct{}
 }
+
+// turn waits until no other span asks what keys there are; false if ctx ended first.
+func (s *source) turn(ctx context.Context) bool {
+	select {
+	case s.turns <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// next ends the turn.
+func (s *source) next() { <-s.turns }
 
 // hurry asks for progress now, for somebody who waits for it.
 func (s *source) hurry() {
@@ -70,6 +85,34 @@ func (s *source) count(ctx context.Context, r span.Range, rev int64) (int64, err
 		return 0, fmt.Errorf("source: %w", err)
 	}
 	return resp.Count, nil
+}
+
+// size is how many keys of a range are mirrored, at a revision.
+func (s *source) size(ctx context.Context, r span.Range, rev int64) (int64, error) {
+	var keys int64
+	for _, piece := range span.Subtract(r, []span.Range{prefixRange(ownPrefix)}) {
+		n, err := s.count(ctx, piece, rev)
+		if err != nil {
+			return 0, err
+		}
+		keys += n
+	}
+	return keys, nil
+}
+
+// probe asks for the first key of a range and how many there are. Any member may answer, as it knows them.
+func (s *source) probe(ctx context.Context, r span.Range) (first string, keys int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	key, end := bounds(r)
+	resp, err := s.c.Get(ctx, key, clientv3.WithRange(end), clientv3.WithLimit(1), clientv3.WithKeysOnly(), clientv3.WithSerializable())
+	if err != nil {
+		return "", 0, fmt.Errorf("source: %w", err)
+	}
+	if len(resp.Kvs) > 0 {
+		first = string(resp.Kvs[0].Key)
+	}
+	return first, resp.Count, nil
 }
 
 // A watching is one open watch.
