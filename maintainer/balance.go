@@ -16,9 +16,9 @@ import (
 
 // balance accepts moves that make nodes carry alike, then splits and merges by load: the least urgent of what a leader does.
 // It waits like free placement for nodes to connect to a new leader, and for many that vanished at once: nobody knows what
-// the others carry then.
+// the others carry then. And it waits until everything that has changed was looked at.
 func (l *loop) balance(now time.Time) {
-	if l.starting || !l.settled.IsZero() {
+	if l.starting || !l.settled.IsZero() || l.dirty.len() > 0 {
 		return
 	}
 	l.refreshFleet(now)

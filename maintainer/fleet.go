@@ -70,6 +70,14 @@ func (l *loop) noteFleet(m operator.Member, w *work, now time.Time) {
 	}
 }
 
+// asksToOpen tells the fleet where a span will be that was placed after it was looked at.
+func (l *loop) asksToOpen(r operator.Ref, node string) {
+	if s, ok := l.fleet.Span(r); ok {
+		s.Node, s.Settled, s.Since = node, false, time.Now()
+		l.fleet.SetSpan(s)
+	}
+}
+
 // tellLoad tells the fleet what a span has reported last.
 func (l *loop) tellLoad(r operator.Ref, now time.Time) {
 	if k := l.known.span(r); k.session != 0 {

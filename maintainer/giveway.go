@@ -51,7 +51,7 @@ func (l *loop) outranked(recs operator.Records) (record.By, string) {
 		switch {
 		case l.drains.nodes[owner.Session] != nil:
 			return record.ByDrain, fmt.Sprintf("node %s of span %s is drained", owner.Node, m.ID)
-		case i.Kind == record.KindMerge && m.Claim == nil && (m.Owner == operator.Over || m.Owner == operator.Lapsing):
+		case i.Kind == record.KindMerge && m.Claim == nil && !owner.Nobody() && (m.Owner == operator.Over || m.Owner == operator.Lapsing):
 			return record.ByFailover, fmt.Sprintf("span %s has lost its node", m.ID)
 		}
 	}

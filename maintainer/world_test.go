@@ -17,6 +17,7 @@ import (
 	"github.com/spanward/spanward/internal/etcdtest"
 	"github.com/spanward/spanward/internal/failpoint"
 	"github.com/spanward/spanward/internal/record"
+	"github.com/spanward/spanward/internal/settings"
 	"github.com/spanward/spanward/keys"
 	"github.com/spanward/spanward/leases"
 	"github.com/spanward/spanward/operator"
@@ -85,8 +86,16 @@ func inWorld(t *testing.T, test func(w *world)) {
 			w.log = zaptest.NewLogger(t)
 		}
 		defer w.end()
+		w.pauseBalance()
 		test(w)
 	})
+}
+
+// pauseBalance has balance leave everything where it is, but where a test is about it.
+func (w *world) pauseBalance() {
+	w.put(w.layout.Config(), record.EncodeConfig(record.Config{Settings: map[string]string{
+		settings.PlannerSetting(settings.PlannerBalance): settings.PlannerPaused,
+	}}))
 }
 
 func (w *world) end() {

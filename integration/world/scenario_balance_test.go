@@ -4,6 +4,7 @@ import (
 	"context"
 
 	controlv1 "github.com/spanward/spanward/api/control/v1"
+	"github.com/spanward/spanward/internal/settings"
 )
 
 // askSettings sets what the scheduler goes by, in pairs of a name and a value; what follows is its own decision.
@@ -17,6 +18,18 @@ func askSettings(keyspace string, pairs ...string) func(*World, []string) error 
 			_, err := w.Control().SetConfig(ctx, &controlv1.SetConfigRequest{RequestId: "r1", Keyspace: keyspace, Set: set})
 			return err
 		})
+	}
+}
+
+// calm has balance leave everything where it is, so that spans stay where a scenario has brought them.
+func (w *World) calm() {
+	w.t.Helper()
+	err := w.call(func(ctx context.Context) error {
+		_, err := w.Control().SetScheduler(ctx, &controlv1.SetSchedulerRequest{RequestId: "calm", Name: settings.PlannerBalance, Paused: true})
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	controlv1 "github.com/spanward/spanward/api/control/v1"
+	"github.com/spanward/spanward/internal/settings"
 )
 
 // askConfig changes settings of the whole cluster.
@@ -28,7 +29,7 @@ func configured(w *World) string {
 	}
 	got := map[string]string{}
 	for _, v := range resp.GetConfig().GetValues() {
-		if v.GetOrigin() == "cluster" {
+		if v.GetOrigin() == "cluster" && v.GetKey() != settings.PlannerSetting(settings.PlannerBalance) {
 			got[v.GetKey()] = v.GetValue()
 		}
 	}

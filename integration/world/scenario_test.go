@@ -48,6 +48,7 @@ func inBubble(t *testing.T, f func(w *World, spans []string)) {
 			w.Dispatcher(n)
 		}
 		w.create(ks, "a:b", "b:c")
+		w.calm()
 		w.Until("two spans running", func() string { return w.unsettled(ks, 2) })
 		f(w, w.ids(ks))
 	})
