@@ -56,7 +56,7 @@ type balancer struct {
 	// short: a budget had no room for a move that might have been made.
 	short bool
 	// band is that of placement, once it was asked for.
-	band float64
+	band *band
 }
 
 // proposal is a move that would be made.

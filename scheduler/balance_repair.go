@@ -132,10 +132,11 @@ func (b *balancer) fewest(c *cohort, t *tier, it *item) (value string, some bool
 
 // roomier is the order in which placement takes nodes.
 func (b *balancer) roomier(x, y *host) bool {
-	if b.band == 0 {
-		b.band = bandOf(b.Nodes(), 0)
+	if b.band == nil {
+		is := bandOf(b.Nodes(), 0)
+		b.band = &is
 	}
-	return carried(x.now(), x.weight).before(carried(y.now(), y.weight), b.band)
+	return carried(x.now(), x.weight).before(carried(y.now(), y.weight), *b.band)
 }
 
 // spread moves spans of a keyspace from the value that has most to the one that has fewest, if these are more than one apart.

@@ -18,7 +18,8 @@ type placer struct {
 	spread map[string]map[string]int
 	// band is how far nodes are apart in their numbers of spans before that counts more than their loads. usual is the load of
 	// a span of which it is not known.
-	band, usual float64
+	band  band
+	usual float64
 }
 
 // slot is a node while a plan is made.
