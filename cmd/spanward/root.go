@@ -19,7 +19,7 @@ Exit codes: 0 done; 1 failed, cancelled, unequal or violated; 2 usage; 3 conflic
 func (a *app) root() *cobra.Command {
 	root := group("spanward", "a control plane for key-range spans",
 		a.newDev(), a.newStatus(), a.newKeyspace(), a.newSpan(), a.newOperator(), a.newHistory(), a.newNode(), a.newConfig(), a.newLookup(),
-		a.newPlan(), a.newScheduler(),
+		a.newPlan(), a.newScheduler(), a.newSimulate(),
 		a.newCheck(), a.newMirror(),
 		a.newMaintainer(), a.newDispatcher(), a.newEtcd(),
 		a.newFailpoints(), a.newVersion(),
