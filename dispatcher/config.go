@@ -38,8 +38,10 @@ const (
 	maxReportBytes = 1 << 20
 	// maxStageResults are kept for a leader that cannot be reached; older ones are dropped first.
 	maxStageResults = 20_000
-	// statusEvery is how often checkpoints and load are sent; changes of state are sent at once.
-	statusEvery = 100 * time.Millisecond
+	// statusEvery is how often load and the like are sent; changes of state are sent at once. positionsEvery is how often
+	// checkpoints are sent of spans of which nothing else has changed.
+	statusEvery    = 100 * time.Millisecond
+	positionsEvery = time.Second
 	// callTimeout bounds every single call to etcd.
 	callTimeout = 3 * time.Second
 	// closeTry bounds one call of Instance.Close or CloserAt.Hold; another one follows. closeAtTry bounds one of

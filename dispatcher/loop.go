@@ -47,6 +47,8 @@ type entry struct {
 	// run is the workload's side, nil while there is none.
 	run    *run
 	status Status
+	// told is the status that was said last, nil for none.
+	told *Status
 	// group acts on the span for as long as it is a source of a merge, nil otherwise.
 	group *group
 	// broken is what the instance said before its Open had returned.
@@ -196,7 +198,7 @@ func (l *loop) heard(ctx context.Context) {
 			at := it.status.Checkpoint.Max(e.status.Checkpoint)
 			e.status = *it.status
 			e.status.Checkpoint = at
-			l.says.changed(e.ref)
+			l.says.changed(e)
 		}
 		switch {
 		case it.failed == "":

@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -18,8 +19,12 @@ type says struct {
 	// revision up to which the session knows its own records: all it has written up to there is in the actors.
 	revision int64
 	// dirty are spans whose status is not what the leader knows, gone those that he does not know to have ended.
-	dirty   map[operator.Ref]struct{}
-	gone    map[operator.Ref]struct{}
+	dirty map[operator.Ref]struct{}
+	gone  map[operator.Ref]struct{}
+	// later are spans of which only the position is not what the leader knows. A thousand idle spans of a source that
+	// others write to have a new one all the time, and nobody decides anything by it; so they wait, since swept.
+	later   map[operator.Ref]struct{}
+	swept   time.Time
 	results map[asked]*sessionv1.StageResult
 	// order is that of the results.
 	order []asked
@@ -52,12 +57,19 @@ type pull struct {
 func newSays(revision int64) says {
 	return says{
 		revision: revision, dirty: map[operator.Ref]struct{}{}, gone: map[operator.Ref]struct{}{},
-		results: map[asked]*sessionv1.StageResult{},
+		later: map[operator.Ref]struct{}{}, results: map[asked]*sessionv1.StageResult{},
 	}
 }
 
 // changed: there is a new status.
-func (s *says) changed(r operator.Ref) { s.dirty[r] = struct{}{} }
+func (s *says) changed(e *entry) {
+	switch {
+	case e.told == nil || !alike(*e.told, e.status):
+		s.dirty[e.ref] = struct{}{}
+	case e.told.Checkpoint != e.status.Checkpoint:
+		s.later[e.ref] = struct{}{}
+	}
+}
 
 // moved: the actor is in another phase.
 func (s *says) moved(r operator.Ref) {
@@ -69,6 +81,7 @@ func (s *says) moved(r operator.Ref) {
 // ended: nothing of the span runs here any more.
 func (s *says) ended(r operator.Ref) {
 	delete(s.dirty, r)
+	delete(s.later, r)
 	s.gone[r] = struct{}{}
 	s.urgent = true
 }
@@ -100,11 +113,16 @@ func (s *says) pulled(p pull) {
 // speak answers the reader if there is something to say. It returns how long there is not.
 func (l *loop) speak(now time.Time) time.Duration {
 	s := &l.says
-	if s.reader == nil || !s.urgent && len(s.dirty) == 0 {
+	if s.reader == nil {
 		return idle
 	}
-	if rest := statusEvery - now.Sub(s.last); !s.urgent && rest > 0 {
+	if rest := s.rest(now); rest > 0 {
 		return rest
+	}
+	if now.Sub(s.swept) >= positionsEvery {
+		maps.Copy(s.dirty, s.later)
+		clear(s.later)
+		s.swept = now
 	}
 	if s.reader.full {
 		s.reader.reply <- l.full()
@@ -115,14 +133,29 @@ func (l *loop) speak(now time.Time) time.Duration {
 	return idle
 }
 
+// rest is how long there is nothing to say.
+func (s *says) rest(now time.Time) time.Duration {
+	switch {
+	case s.urgent:
+		return 0
+	case len(s.dirty) > 0:
+		return statusEvery - now.Sub(s.last)
+	case len(s.later) > 0:
+		return positionsEvery - now.Sub(s.swept)
+	}
+	return idle
+}
+
 // full is everything, in one message however long: what is not in it does not run. Split keys follow.
 func (l *loop) full() *sessionv1.Report {
 	s := &l.says
 	r := &sessionv1.Report{Full: true, Revision: s.revision, Spans: make([]*sessionv1.SpanStatus, 0, len(l.entries))}
 	clear(s.dirty)
+	clear(s.later)
 	clear(s.gone)
 	for ref, e := range l.entries {
 		st := statusOf(e)
+		e.tell()
 		if len(st.SplitKeys) > 0 {
 			st.SplitKeys = nil
 			s.dirty[ref] = struct{}{}
@@ -162,10 +195,14 @@ func (l *loop) delta() *sessionv1.Report {
 		delete(s.gone, ref)
 	}
 	for ref := range s.dirty {
-		if e := l.entries[ref]; e != nil && !b.span(statusOf(e)) {
-			break
+		if e := l.entries[ref]; e != nil {
+			if !b.span(statusOf(e)) {
+				break
+			}
+			e.tell()
 		}
 		delete(s.dirty, ref)
+		delete(s.later, ref)
 	}
 	s.urgent = b.over
 	return b.report
@@ -222,6 +259,36 @@ func statusOf(e *entry) *sessionv1.SpanStatus {
 		s.SplitKeys = append(s.SplitKeys, []byte(k))
 	}
 	return s
+}
+
+// tell remembers what the leader knows now.
+func (e *entry) tell() {
+	told := e.status
+	e.told = &told
+}
+
+// alike says whether a leader that knows a would not decide, nor a person read, anything else by b. The positions do not
+// count. A lag counts if it has changed by more than a second and a tenth: it grows by itself, and the lag of a span
+// that is well goes up and down within that.
+func alike(a, b Status) bool {
+	return a.Checkpoint.Known == b.Checkpoint.Known && a.Error == b.Error &&
+		same(measure(a.Load), measure(b.Load)) && same(measure(a.Size), measure(b.Size)) && same(a.Copied, b.Copied) && same(a.CopyTotal, b.CopyTotal) &&
+		slices.Equal(a.SplitKeys, b.SplitKeys) && lagsAlike(a.LagMS, b.LagMS)
+}
+
+func same[T comparable](a, b *T) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return *a == *b
+}
+
+func lagsAlike(a, b *int64) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	off := max(*a-*b, *b-*a)
+	return off <= time.Second.Milliseconds() || off <= *a/10
 }
 
 // measure keeps what could not be compared or added up away from the leader.

@@ -56,6 +56,91 @@ func TestReconnectSendsEverything(t *testing.T) {
 	})
 }
 
+// positions is longer than the leader waits for one that is all there is to tell.
+const positions = 2 * time.Second
+
+// What an instance has to say does not become traffic by being said: a status that tells nothing new is not sent, a
+// position alone once a second, and what somebody decides by at once.
+func TestIdleSpansAreNotReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p := w.ready("n1")
+		w.span("a")
+		w.open("n1", "a")
+		load, size := 2.5, 100.0
+		lag := int64(0)
+		status := dispatcher.Status{Checkpoint: dispatcher.At(5), Load: &load, Size: &size, LagMS: &lag, SplitKeys: []string{"a1"}}
+		say := func(ticks int, change func(n int, s *dispatcher.Status)) (told int) {
+			before := len(w.leader.node("n1").reports)
+			for n := range ticks {
+				change(n, &status)
+				p.sink.reporter("a").Report(status)
+				time.Sleep(100 * time.Millisecond)
+			}
+			for _, r := range w.leader.node("n1").reports[before:] {
+				told += len(r.GetSpans())
+			}
+			return told
+		}
+		say(20, func(int, *dispatcher.Status) {})
+		same := func(_ int, s *dispatcher.Status) { // as somebody says it who does not remember what he has said
+			load, size := 2.5, 100.0
+			s.Load, s.Size, s.SplitKeys = &load, &size, []string{"a1"}
+		}
+		if n := say(600, same); n != 0 {
+			t.Errorf("the same was told %d times", n)
+		}
+		if n := say(600, func(n int, s *dispatcher.Status) { lag := int64(n % 10 * 100); s.LagMS = &lag }); n != 0 {
+			t.Errorf("a lag that comes and goes was told %d times", n)
+		}
+		if n := say(600, func(n int, s *dispatcher.Status) { s.Checkpoint = dispatcher.At(uint64(10 + n)) }); n < 55 || n > 62 {
+			t.Errorf("a position that moves was told %d times in a minute", n)
+		}
+		w.eventually("the last position", func() bool { return w.leader.node("n1").spans["a"].GetCheckpoint() == 609 })
+		if n := say(600, func(n int, s *dispatcher.Status) { lag := int64(n * 100); s.LagMS = &lag }); n < 10 || n > 40 {
+			t.Errorf("a lag that grows to a minute was told %d times", n)
+		}
+		for name, change := range map[string]func(s *dispatcher.Status){
+			"load":       func(s *dispatcher.Status) { x := 2.6; s.Load = &x },
+			"no load":    func(s *dispatcher.Status) { s.Load = nil },
+			"size":       func(s *dispatcher.Status) { x := 101.0; s.Size = &x },
+			"split keys": func(s *dispatcher.Status) { s.SplitKeys = append(s.SplitKeys, "a2") },
+			"error":      func(s *dispatcher.Status) { s.Error += "x" },
+			"copied":     func(s *dispatcher.Status) { n := int64(7); s.Copied = &n },
+			"copy total": func(s *dispatcher.Status) { n := int64(7); s.CopyTotal = &n },
+			"lag":        func(s *dispatcher.Status) { s.LagMS = nil },
+		} {
+			if n := say(5, func(n int, s *dispatcher.Status) {
+				if n == 0 {
+					change(s)
+				}
+			}); n != 1 {
+				t.Errorf("%s was told %d times", name, n)
+			}
+		}
+		time.Sleep(positions)
+		// The first position goes at once; the next one waits, and goes with the load. Then nothing is left to say.
+		if n := say(25, func(n int, s *dispatcher.Status) {
+			switch n {
+			case 0, 1:
+				s.Checkpoint = dispatcher.At(uint64(700 + n))
+			case 2:
+				x := 5.0
+				s.Load = &x
+			}
+		}); n != 2 {
+			t.Errorf("two positions and a load were told %d times", n)
+		}
+		time.Sleep(positions)
+		w.leader.cut("n1")
+		w.eventually("back", func() bool { return w.leader.node("n1").fulls == 2 })
+		a := w.leader.node("n1").spans["a"]
+		if a.GetSize() != 101 || a.GetCheckpoint() != 701 || a.GetError() != "x" {
+			t.Errorf("%v", a)
+		}
+	})
+}
+
 // A leader that is not there yet is asked again, soon.
 func TestRefusedStreamIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
