@@ -76,7 +76,7 @@ func (p *present) against(o output.PlanOperator) *fault.Error {
 			return fault.New(fault.SpanBusy, "span %s is held by operator %s", planned.ID, is.GetOperator()).
 				Fix("wait until that is over, and " + newPlan)
 		case is.GetRevision() != planned.Revision:
-			return fault.New(fault.Refused, "the record of span %s has changed since the plan was made", planned.ID).Fix(newPlan)
+			return fault.New(fault.PlanOutdated, "the record of span %s has changed since the plan was made", planned.ID).Fix(newPlan)
 		}
 	}
 	if o.Type != "move" {

@@ -2,9 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"strconv"
 	"strings"
 	"testing"
 
+	controlv1 "github.com/spanward/spanward/api/control/v1"
 	"github.com/spanward/spanward/internal/fault"
 	"github.com/spanward/spanward/internal/output"
 )
@@ -59,6 +61,9 @@ func TestPlanIsAppliedInPieces(t *testing.T) {
 // Whatever was edited in a plan is found out, also what nobody reads.
 func TestEveryFieldOfAPlanIsUnderItsDigest(t *testing.T) {
 	plan := keptPlan(t, &fake{}, "--drain", "n1", "--add-node", "n9,zone=b,capacity=7,weight=2,workload=gate")
+	if want := `"add_nodes":[{"name":"n9","labels":{"zone":"b"},"capacity":7,"weight":2,"workloads":["gate"]}],"remove_nodes":[]`; !strings.Contains(plan, want) {
+		t.Errorf("no %s in %s", want, plan)
+	}
 	var tree any
 	if err := json.Unmarshal([]byte(plan), &tree); err != nil {
 		t.Fatal(err)
@@ -106,6 +111,44 @@ func TestEveryFieldOfAPlanIsUnderItsDigest(t *testing.T) {
 	}
 	if _, wrong := parsePlan(strings.NewReader(string(raw))); wrong != nil {
 		t.Errorf("another layout of the same plan: %v", wrong)
+	}
+}
+
+// A dry run knows what a maintainer would refuse for the spans and the nodes of an operator.
+func TestWhatStandsAgainstAPlannedOperator(t *testing.T) {
+	now := &present{
+		spans: map[string]*controlv1.Span{"ks/s1": {Revision: 5}, "ks/s2": {Revision: 6, Operator: "7-1"}, "other/s3": {Revision: 5}},
+		nodes: map[string]string{"n1": "ready", "n2": "cordoned"},
+	}
+	for _, tc := range []struct {
+		kind, to, spans string
+		want            fault.Reason
+	}{
+		{"move", "n1", "s1@5", ""},
+		{"split", "", "s1@5", ""},
+		{"move", "n1", "s1@4", fault.PlanOutdated},
+		{"move", "n1", "s3@5", fault.UnknownSpan},
+		{"merge", "", "s1@5 s2@6", fault.SpanBusy},
+		{"merge", "", "s1@5 s2@5", fault.SpanBusy}, // what holds it is more to the point than that it has changed
+		{"move", "n2", "s1@5", fault.NodeNotReady},
+		{"move", "n9", "s1@5", fault.UnknownNode},
+	} {
+		o := output.PlanOperator{Type: tc.kind, Keyspace: "ks", To: output.Text(tc.to)}
+		for text := range strings.FieldsSeq(tc.spans) {
+			id, rev, _ := strings.Cut(text, "@")
+			n, err := strconv.ParseInt(rev, 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o.Spans = append(o.Spans, output.PlanSpan{ID: id, Revision: n})
+		}
+		got := fault.Reason("")
+		if f := now.against(o); f != nil {
+			got = f.Reason
+		}
+		if got != tc.want {
+			t.Errorf("%s %s to %s: %q, want %q", tc.kind, tc.spans, tc.to, got, tc.want)
+		}
 	}
 }
 

@@ -34,6 +34,12 @@ func TestListsAndMapsAreNeverNull(t *testing.T) {
 		func(p output.Printer) error { return p.Check(output.Check{}) },
 		func(p output.Printer) error { return p.Diff(output.Diff{}) },
 		func(p output.Printer) error { return p.Spans(nil) },
+		func(p output.Printer) error {
+			return p.Plan(output.FromPlan(&controlv1.PlanRequest{}, &controlv1.PlanResponse{}))
+		},
+		func(p output.Printer) error { return p.Applied(output.Applied{}) },
+		func(p output.Printer) error { return p.Checked(output.Checked{}) },
+		func(p output.Printer) error { return p.Schedulers(nil) },
 		func(p output.Printer) error { return p.Names("failpoints", nil) },
 	} {
 		text := printed(t, output.JSON, do)
@@ -52,7 +58,7 @@ func TestListsAndMapsAreNeverNull(t *testing.T) {
 // isCollection knows the plurals of the contract.
 func isCollection(name string) bool {
 	switch name {
-	case "set", "at", "labels", "lineage":
+	case "set", "at", "labels", "lineage", "paused", "drain", "refused", "stuck":
 		return true
 	}
 	return strings.HasSuffix(name, "s") && name != "lag_ms" && name != "may_act_until_ms" && name != "address"
