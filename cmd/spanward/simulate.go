@@ -53,7 +53,11 @@ func (a *app) simulate(ctx context.Context, file, svg string) error {
 	if err != nil {
 		return err
 	}
-	if sc.Name == "" {
+	switch {
+	case sc.Name != "":
+	case file == "-":
+		sc.Name = "standard input"
+	default:
 		sc.Name = strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
 	}
 	began := time.Now()

@@ -36,6 +36,7 @@ func (e *engine) kill(n *node) {
 	}
 	for _, s := range n.coming {
 		s.epoch++
+		s.hung = false
 	}
 	session := n.session
 	e.after(e.costs.SessionTTL, func() { e.expire(n, session) })
@@ -58,6 +59,9 @@ func (e *engine) expire(n *node, session int64) {
 	for _, s := range slices.Clone(n.spans) {
 		n.spans.remove(s)
 		n.load -= s.load
+		if s.merge != nil {
+			e.unmerge(s.merge, isFailed)
+		}
 		s.stage, s.node = waiting, nil
 		e.end(s, isFailed)
 		e.orphan(s, n)

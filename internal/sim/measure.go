@@ -3,6 +3,8 @@ package sim
 import (
 	"strings"
 	"time"
+
+	"github.com/spanward/spanward/internal/output"
 )
 
 // outcome of an operator.
@@ -173,7 +175,7 @@ func (ps *problems) turn() { ps.noted = map[problemKey]*Problem{} }
 func (ps *problems) note(k problemKey, spans int, text string) {
 	p := ps.noted[k]
 	if p == nil {
-		p = &Problem{Kind: k.kind, Node: k.node, Keyspace: k.keyspace, Message: text}
+		p = &Problem{Kind: k.kind, Node: output.Text(k.node), Keyspace: output.Text(k.keyspace), Message: text}
 		ps.noted[k] = p
 	}
 	p.Spans += spans
@@ -190,7 +192,7 @@ func (ps *problems) close(now time.Duration) {
 		is := ps.noted[k]
 		p := ps.of[k]
 		if p == nil {
-			p = &Problem{Kind: k.kind, Node: k.node, Keyspace: k.keyspace, SinceMS: now.Milliseconds()}
+			p = &Problem{Kind: k.kind, Node: output.Text(k.node), Keyspace: output.Text(k.keyspace), SinceMS: now.Milliseconds()}
 			ps.of[k] = p
 			ps.order = append(ps.order, p)
 		}

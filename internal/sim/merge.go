@@ -15,15 +15,18 @@ type merging struct {
 
 func (e *engine) mergeAll(sources []*spanState) {
 	m := &merging{sources: sources, at: mostOf(sources)}
-	for i, s := range sources {
-		c := byNobody // the operator counts once
-		if i == 0 {
-			c = byMerge
+	e.start(sources[0], byMerge, m.at) // it counts once
+	answered := true
+	for _, s := range sources {
+		s.merge = m
+		if s.stage == lost {
+			answered = false
+		} else {
+			s.stage = closing
 		}
-		s.stage, s.merge = closing, m
-		if c != byNobody {
-			e.start(s, c, m.at)
-		}
+	}
+	if !answered {
+		return // until the session of that node ends
 	}
 	if e.refused() {
 		e.after(answer, func() { e.unmerge(m, isRefused) })

@@ -46,6 +46,9 @@ func (e *engine) refused() bool {
 // move takes a span that runs to another node: it is closed, then opened there.
 func (e *engine) move(s *spanState, to *node, c cause) {
 	e.start(s, c, to)
+	if s.stage == lost {
+		return // who should close it will not answer
+	}
 	s.stage = closing
 	if e.refused() {
 		e.later(s, answer, func() { e.stays(s, isRefused) })
@@ -160,6 +163,9 @@ func (e *engine) failedOn(s *spanState, n *node) {
 // split divides a span that runs into children on the same node.
 func (e *engine) split(s *spanState, at []string) {
 	e.start(s, bySplit, s.node)
+	if s.stage == lost {
+		return
+	}
 	s.stage = closing
 	if e.refused() {
 		e.later(s, answer, func() { e.stays(s, isRefused) })

@@ -6,6 +6,8 @@ import (
 	"io"
 	"maps"
 	"slices"
+
+	"github.com/spanward/spanward/internal/output"
 )
 
 // Result is what came of a scenario. Its JSON has every field in every object; what is unknown is null.
@@ -85,8 +87,8 @@ type done struct {
 type Problem struct {
 	// Kind is drain, placement or mass_loss.
 	Kind     string `json:"kind"`
-	Node     string `json:"node"`
-	Keyspace string `json:"keyspace"`
+	Node     output.Text `json:"node"`
+	Keyspace output.Text `json:"keyspace"`
 	// Spans that it concerns, at most; of a mass loss it is nodes.
 	Spans   int    `json:"spans"`
 	Message string `json:"message"`
@@ -167,7 +169,7 @@ func doneOf(ended *[causes][outcomes]int) done {
 	return done{Openings: c.Opened + c.Failover + c.Retried, Moves: c.Drain + c.Balance, Splits: c.Split, Merges: c.Merge}
 }
 
-func (p *Problem) key() problemKey { return problemKey{p.Kind, p.Node, p.Keyspace} }
+func (p *Problem) key() problemKey { return problemKey{p.Kind, string(p.Node), string(p.Keyspace)} }
 
 func sortedKeys(m map[problemKey]*Problem) []problemKey {
 	return slices.SortedFunc(maps.Keys(m), func(a, b problemKey) int {
