@@ -116,7 +116,7 @@ func TestAPlanIsAppliedOnce(t *testing.T) {
 // rest goes on. Splits and merges are held to what users' own are.
 func TestOperatorsOfAPlanAreRefusedOneByOne(t *testing.T) {
 	inWorld(t, func(w *world) {
-		_, refs := w.calm(12, "n1", "n2", "n3")
+		m, refs := w.calm(12, "n1", "n2", "n3")
 		w.mustSet("m1", "ks", "max-spans=13")
 		w.configureNode("m1", "n3", true)
 		plan := func(kind string, at string, of ...int) *controlv1.PlannedOperator {
@@ -183,6 +183,19 @@ func TestOperatorsOfAPlanAreRefusedOneByOne(t *testing.T) {
 			}
 			return ""
 		})
+		fresh := make([]*controlv1.PlannedOperator, 0, 9)
+		fresh = append(fresh, w.plannedMove(refs[0], "n2"))
+		fresh = append(fresh, in[1:9]...)
+		begun := &atomic.Int64{}
+		m.at(func(name string) error {
+			if name == "maintainer/move/accept/before" {
+				begun.Add(1)
+			}
+			return nil
+		})
+		if _, err := w.apply("m1", "mixed", fresh...); !fault.Is(err, fault.RequestConflict) || begun.Load() > 0 {
+			t.Errorf("another plan under the same id: %v, %d operators begun", err, begun.Load())
+		}
 		w.mustSet("m1", "ks", "max-spans=12")
 		full := w.mustApply("m1", "full", plan("split", "0000065", 6))
 		if full[0].GetReason() != string(fault.Refused) || !strings.Contains(full[0].GetRefused(), "max-spans is 12") {
