@@ -20,6 +20,9 @@ func (c *control) MergeSpans(ctx context.Context, q *controlv1.MergeSpansRequest
 }
 
 func (c *control) mergeSpans(ctx context.Context, t *term, q *controlv1.MergeSpansRequest) (*controlv1.MergeSpansResponse, error) {
+	if err := c.awaitScheduler(ctx, q.GetKeyspace(), q.GetSpans()...); err != nil {
+		return nil, err
+	}
 	id, err := c.accept(ctx, t, "merge", "", q, once(func(s *view.State, who asker) (plan, error) {
 		return c.planMerge(s, t, who, q)
 	}))

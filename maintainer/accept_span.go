@@ -79,6 +79,9 @@ func (c *control) moveSpan(ctx context.Context, t *term, q *controlv1.MoveSpanRe
 	if err := c.awaitNode(ctx, t, q.GetTo()); err != nil {
 		return nil, err
 	}
+	if err := c.awaitScheduler(ctx, q.GetKeyspace(), q.GetSpan()); err != nil {
+		return nil, err
+	}
 	id, err := c.accept(ctx, t, "move", "", q, once(func(s *view.State, who asker) (plan, error) {
 		sp, err := idleSpan(s, q.GetKeyspace(), q.GetSpan(), record.KeyspaceRunning)
 		if err != nil {

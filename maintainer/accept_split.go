@@ -19,6 +19,9 @@ func (c *control) SplitSpan(ctx context.Context, q *controlv1.SplitSpanRequest) 
 }
 
 func (c *control) splitSpan(ctx context.Context, t *term, q *controlv1.SplitSpanRequest) (*controlv1.SplitSpanResponse, error) {
+	if err := c.awaitScheduler(ctx, q.GetKeyspace(), q.GetSpan()); err != nil {
+		return nil, err
+	}
 	id, err := c.accept(ctx, t, "split", keyspaceLock(q.GetKeyspace()), q, once(func(s *view.State, who asker) (plan, error) {
 		return c.planSplit(s, t, who, q)
 	}))

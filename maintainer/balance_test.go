@@ -343,3 +343,39 @@ func TestAMergeForLoadGivesWayToADrain(t *testing.T) {
 		}
 	})
 }
+
+// A user's operator waits for what the scheduler does with its span at the moment, and is not refused for that.
+func TestAUserWaitsForBalance(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.led("n1")
+		refs := w.keyspace("ks", 1)
+		w.owned("ks", 1, time.Minute)
+		m := w.procs[0]
+		w.node("n2", telling)
+		w.node("n3", telling)
+		w.eventually("registered", 5*time.Second, func() string { return w.unregistered(m) })
+		n1 := w.nodes[0]
+		begun := time.Now()
+		n1.answers(func(*sessionv1.Ask) sessionv1.StageResult_Result {
+			if time.Since(begun) < time.Second {
+				return sessionv1.StageResult_RESULT_REFUSED
+			}
+			return sessionv1.StageResult_RESULT_CLAIMED
+		})
+		w.plans(record.Intent{Operator: "1-77", Kind: record.KindMove, By: record.ByBalance, From: "n1", To: "n2"}, refs[0])
+		w.eventually("seen", time.Minute, func() string { return m.sees(refs[0]) })
+		o := w.move("m1", refs[0], "n3")
+		w.outcome("ks", o.GetId(), time.Minute)
+		if got := w.owner(refs[0]).name; got != "n3" {
+			t.Errorf("it is on %s", got)
+		}
+	})
+}
+
+// sees says whether the leader does not know yet of an operator on a span.
+func (p *proc) sees(r operator.Ref) string {
+	if s, ok := p.state().Span(r); !ok || s.Intent == nil {
+		return "no operator"
+	}
+	return ""
+}

@@ -88,7 +88,7 @@ func TestTrimmingGoesOnAtTheNextLeader(t *testing.T) {
 		old := w.past("ks", 1, 250, 24*time.Hour)
 		gone := w.past("gone", 2, 20, 2*time.Hour)    // of a keyspace that exists no more
 		many := w.past("gone", 3, 70, 30*time.Minute) // too many, not too old
-		fresh := w.past("ks", 40, 70, 90*time.Second)  // too many, but somebody may still wait for them
+		fresh := w.past("ks", 40, 70, 90*time.Second) // too many, but somebody may still wait for them
 		kept := w.everything()
 		var written atomic.Int64
 		m1.at(func(name string) error {
