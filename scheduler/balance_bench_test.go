@@ -2,6 +2,7 @@ package scheduler_test
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -69,5 +70,18 @@ func BenchmarkBalanceTurn(b *testing.B) {
 				f.Balance(now)
 			}
 		})
+	}
+}
+
+// What a fleet takes: a million spans on a thousand nodes.
+func BenchmarkFleetFill1M(b *testing.B) {
+	for b.Loop() {
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		f, _ := bigFleet(1_000_000, 1000)
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(f.Len()), "B/span")
 	}
 }

@@ -70,21 +70,76 @@ func TestBalanceLeavesWhatIsWithinTheTolerance(t *testing.T) {
 	}
 }
 
-// A budget that interrupts the levelling does not end it at the tolerance.
+// A budget that interrupts the levelling does not end it at the tolerance, nor does a node that changes meanwhile.
 func TestBalanceGoesOnAfterABudget(t *testing.T) {
-	w := levelWorld(scheduler.BalanceConfig{CountTolerance: 0.2, InFlight: 3}, 100, 100, 100, 0)
-	for {
-		moves := w.fleet.Balance(w.now)
-		if len(moves) == 0 {
-			break
+	for _, cfg := range []scheduler.BalanceConfig{{InFlight: 3}, {NodeInFlight: 3}, {KeyspaceInFlight: 3}} {
+		cfg.CountTolerance = 0.2
+		w := levelWorld(cfg, 100, 100, 100, 0)
+		for {
+			moves := w.fleet.Balance(w.now)
+			if len(moves) == 0 {
+				break
+			}
+			w.take(moves)
+			if more := w.fleet.Balance(w.now); len(more) > 0 {
+				t.Fatalf("beyond %+v: %v", cfg, more)
+			}
+			w.finish(nil)
+			w.now = w.now.Add(time.Second)
+			n := plainNode("n01")
+			n.Labels = map[string]string{"at": w.now.String()}
+			w.node(n)
 		}
+		if d := cmp.Diff([]int{75, 75, 75, 75}, w.counts()); d != "" {
+			t.Errorf("%+v: %s", cfg, d)
+		}
+	}
+}
+
+// A node that has failed to run a span does not get it again, whether numbers, loads or rules would have it there.
+func TestBalanceAvoids(t *testing.T) {
+	w := levelWorld(scheduler.BalanceConfig{CountTolerance: 0.1, LoadTolerance: 0.25}, 4, 0)
+	for i := range 4 {
+		w.change(i, func(s *scheduler.Span) { s.Avoid = []string{"n01"} })
+	}
+	if moves := w.fleet.Balance(w.now); len(moves) > 0 {
+		t.Errorf("for numbers: %v", moves)
+	}
+	w.change(3, func(s *scheduler.Span) { s.Avoid = nil })
+	if moves := w.fleet.Balance(w.now); len(moves) != 1 || moves[0].Ref != refOf(3) {
+		t.Errorf("but one: %v", moves)
+	}
+	w = levelWorld(scheduler.BalanceConfig{CountTolerance: 0.1}, 2, 0, 0)
+	for i := range 2 {
+		w.rule(i, "place.prefer", "node=n01|n02")
+		w.change(i, func(s *scheduler.Span) { s.Avoid = []string{"n01"} })
+	}
+	if moves := w.fleet.Balance(w.now); len(moves) != 2 || moves[0].To != "n02" || moves[1].To != "n02" {
+		t.Errorf("for a rule: %v", moves)
+	}
+}
+
+// A node that stands out for good, since what it has cannot be moved, does not hide that a move for load would be undone for
+// the numbers: that would go to and fro for ever.
+func TestBalanceIsNotHiddenFromItself(t *testing.T) {
+	w := levelWorld(scheduler.BalanceConfig{CountTolerance: 0.01, LoadTolerance: 0.05}, 9, 3, 3, 2)
+	for i := range 15 {
+		w.change(i, func(s *scheduler.Span) { s.Settled = s.Node == "n01" })
+	}
+	for i, x := range map[int]float64{0: 12, 9: 10, 10: 10, 15: 4, 16: 4} {
+		w.load(refOf(i), x)
+	}
+	rounds := 0
+	for moves := w.fleet.Balance(w.now); rounds < 20; moves = w.fleet.Balance(w.now) {
 		w.take(moves)
 		w.finish(nil)
-		w.now = w.now.Add(time.Second)
+		w.now = w.now.Add(time.Minute)
+		if len(moves) == 0 {
+			return
+		}
+		rounds++
 	}
-	if d := cmp.Diff([]int{75, 75, 75, 75}, w.counts()); d != "" {
-		t.Error(d)
-	}
+	t.Errorf("still moving after %d rounds", rounds)
 }
 
 // The cheapest spans go as long as they bring the load along that the receiver lacks.
@@ -112,6 +167,7 @@ func TestBalanceLoad(t *testing.T) {
 		{"level", map[int]float64{0: 10, 10: 10, 20: 10}, nil},
 		{"within", map[int]float64{0: 10, 1: 3, 10: 10, 20: 10}, nil},
 		{"one too hot to help", map[int]float64{0: 100}, nil},
+		{"apart, but not enough to begin", map[int]float64{0: 2, 1: 12, 10: 10, 20: 10}, nil},
 		{"two hot", map[int]float64{0: 50, 1: 50}, []string{"000000 n00 n01 load 100 on n00, 0 on n01"}},
 		{"three hot", map[int]float64{0: 50, 1: 50, 2: 51}, []string{
 			"000002 n00 n01 load 151 on n00, 0 on n01", "000000 n00 n02 load 100 on n00, 0 on n02",
