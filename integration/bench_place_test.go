@@ -21,15 +21,15 @@ const (
 
 // many is a cluster of ten dispatchers for ten thousand spans.
 type many struct {
-	b    *testing.B
+	b    testing.TB
 	c    *proc.Cluster
 	rec  *proc.Recorder
 	puts []time.Duration
 }
 
-func newMany(b *testing.B) *many {
+func newMany(b testing.TB, ttl string) *many {
 	b.Helper()
-	c := proc.Start(b, proc.Options{TTL: "5s", Fsync: true})
+	c := proc.Start(b, proc.Options{TTL: ttl, Fsync: true})
 	for i := range 3 {
 		c.Maintainer(fmt.Sprint("m", i+1))
 	}
@@ -90,8 +90,15 @@ func (m *many) owned(n, spans int, counts func(record.Owner) bool) []proc.Seen {
 	return all
 }
 
+// metric is for benchmarks.
+func (m *many) metric(x float64, unit string) {
+	if b, ok := m.b.(*testing.B); ok {
+		b.ReportMetric(x, unit)
+	}
+}
+
 // count reports revisions, which are transactions that wrote, and mutations, by what they are about.
-func (m *many) count(seen []proc.Seen, spans int) {
+func (m *many) count(seen []proc.Seen, spans int) (txns int) {
 	kinds := []string{"keyspaces/", "spans/", "operators/", "history/", "progress/"}
 	mutations, revisions := map[string]int{}, map[string]map[int64]bool{"": {}}
 	for _, x := range seen {
@@ -110,9 +117,10 @@ func (m *many) count(seen []proc.Seen, spans int) {
 	for _, k := range kinds {
 		m.b.Logf("%-11s %6d mutations in %5d transactions", k, mutations[k], len(revisions[k]))
 	}
-	m.b.ReportMetric(float64(len(seen)), "mutations")
-	m.b.ReportMetric(float64(len(revisions[""])), "txns")
-	m.b.ReportMetric(float64(len(revisions[""]))*1000/float64(spans), "txns/1000spans")
+	m.metric(float64(len(seen)), "mutations")
+	m.metric(float64(len(revisions[""])), "txns")
+	m.metric(float64(len(revisions[""]))*1000/float64(spans), "txns/1000spans")
+	return len(revisions[""])
 }
 
 // processors is the processor time of all processes so far, by role.
@@ -137,16 +145,16 @@ func (m *many) processors() map[string]time.Duration {
 
 func (m *many) used(before map[string]time.Duration) {
 	for role, now := range m.processors() {
-		m.b.ReportMetric(ms(now-before[role]), role+"-cpu-ms")
+		m.metric(ms(now-before[role]), role+"-cpu-ms")
 	}
 }
 
 func (m *many) took(name string, d time.Duration) {
 	put := proc.Quantile(m.puts, 0.5)
-	m.b.ReportMetric(ms(d), name+"-ms")
-	m.b.ReportMetric(float64(d)/float64(put), name+"-puts")
-	m.b.ReportMetric(ms(put), "put-p50-ms")
-	m.b.ReportMetric(0, "ns/op")
+	m.metric(ms(d), name+"-ms")
+	m.metric(float64(d)/float64(put), name+"-puts")
+	m.metric(ms(put), "put-p50-ms")
+	m.metric(0, "ns/op")
 }
 
 // phases logs when the first and the last of each kind of change came.
@@ -183,7 +191,7 @@ func (m *many) phases(seen []proc.Seen, began time.Time) {
 
 // From the command to the last of 10,000 gate spans running on 10 dispatchers, and what etcd has to do for it.
 func BenchmarkPlace10k(b *testing.B) {
-	m := newMany(b)
+	m := newMany(b, "5s")
 	before := m.processors()
 	seen, began := m.place()
 	m.took("placed", seen[len(seen)-1].At.Sub(began))
@@ -194,7 +202,7 @@ func BenchmarkPlace10k(b *testing.B) {
 
 // 10,000 spans that do nothing cost nothing: no write, and hardly any work of the leader.
 func BenchmarkIdle10k(b *testing.B) {
-	m := newMany(b)
+	m := newMany(b, "5s")
 	m.place()
 	time.Sleep(12 * time.Second) // a round of progress and the last reports
 	n, before, began := m.rec.Len(), m.processors(), time.Now()
@@ -208,7 +216,7 @@ func BenchmarkIdle10k(b *testing.B) {
 
 // kill -9 of one of ten dispatchers with 1,000 spans: from the end of its session to the last of them running elsewhere.
 func BenchmarkDispatcherKilled(b *testing.B) {
-	m := newMany(b)
+	m := newMany(b, "5s")
 	m.place()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
