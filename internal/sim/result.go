@@ -86,7 +86,7 @@ type done struct {
 // Problem is what could not be done.
 type Problem struct {
 	// Kind is drain, placement or mass_loss.
-	Kind     string `json:"kind"`
+	Kind     string      `json:"kind"`
 	Node     output.Text `json:"node"`
 	Keyspace output.Text `json:"keyspace"`
 	// Spans that it concerns, at most; of a mass loss it is nodes.

@@ -156,7 +156,7 @@ func TestMillion(t *testing.T) {
 	}
 	sc.Keyspaces[0].Spans /= share
 	sc.Nodes[0].Count, sc.Nodes[0].Names = 1000/share, sc.Nodes[0].Names[:1000/share]
-	lost, some := sc.Nodes[0].Names[0], add(sc.Events[1].Do.(add))
+	lost, some := sc.Nodes[0].Names[0], sc.Events[1].Do.(add)
 	some.Names = some.Names[:max(1, 10/share)]
 	sc.Events[0].Do, sc.Events[1].Do = kill{lost}, some
 	e, r := play(t, sc)

@@ -12,7 +12,7 @@ import (
 
 // WriteTable prints a result for people. All samples are shown if it is to be wide, else a part of them.
 func (r *Result) WriteTable(w io.Writer, wide bool) error {
-	fmt.Fprintf(w, "%s: %s in virtual time, a turn each %s at most, seed %d\n", r.title(), brief(ms(r.DurationMS)), brief(ms(r.TickMS)), r.Seed)
+	fmt.Fprintf(w, "%s: %s in virtual time, seed %d; the leader plans every %s at most\n", r.title(), brief(ms(r.DurationMS)), r.Seed, brief(ms(r.TickMS)))
 	if len(r.Settings) > 0 {
 		fmt.Fprintf(w, "with %s\n", assignments(r.Settings))
 	}
