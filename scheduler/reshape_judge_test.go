@@ -166,8 +166,8 @@ func (m *reshapeModel) splitRight(t *rapid.T, p scheduler.Split) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c := m.cfg[p.Ref.Keyspace]; len(parts) > 8 || len(parts) > 2 && float64(len(parts)-1)*c.SplitLoad >= s.load.Load && (c.SplitSize == 0 || float64(len(parts)-1)*c.SplitSize >= s.load.Size) {
-		t.Fatalf("%d parts are too many of %+v", len(parts), s.load)
+	if c := m.cfg[p.Ref.Keyspace]; len(parts) < 2 || len(parts) > 8 || len(parts) > 2 && float64(len(parts)-1)*c.SplitLoad >= s.load.Load && (c.SplitSize == 0 || float64(len(parts)-1)*c.SplitSize >= s.load.Size) {
+		t.Fatalf("%d parts are not what follows from %+v", len(parts), s.load)
 	}
 	m.begin(&modelOp{keyspace: p.Ref.Keyspace, node: s.Node, refs: []operator.Ref{p.Ref}, at: p.At, more: len(p.At)})
 }
