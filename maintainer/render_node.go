@@ -108,7 +108,7 @@ func (f nodeFacts) full() bool { return f.node.Capacity > 0 && int64(f.spans) >=
 // renderNode shows a node. The moment up to which it may act is one of the leader's clock that counts suspends, which
 // nobody else reads: what is shown is how much is left of it now, and 0 once it has passed.
 func renderNode(f nodeFacts, k nodeKnown, elapsed time.Duration) *controlv1.Node {
-	out := &controlv1.Node{Name: f.name, State: f.state(k), Spans: int64(f.spans)}
+	out := &controlv1.Node{Name: f.name, State: f.state(k), Spans: int64(f.spans), Weight: f.weight()}
 	if f.node == nil {
 		return out
 	}

@@ -117,7 +117,10 @@ func TestARequestIDIsOneChangeOfEveryCommand(t *testing.T) {
 			"EvictNode":    {&controlv1.EvictNodeRequest{Name: "n3"}, &controlv1.EvictNodeRequest{Name: "n2"}},
 			"CordonNode":   {&controlv1.CordonNodeRequest{Name: "n4"}, &controlv1.CordonNodeRequest{Name: "n1"}},
 			"UncordonNode": {&controlv1.UncordonNodeRequest{Name: "n4"}, &controlv1.UncordonNodeRequest{Name: "n1"}},
-			"DrainNode":    {&controlv1.DrainNodeRequest{Name: "n5"}, &controlv1.DrainNodeRequest{Name: "n5", ThisSession: true}},
+			"SetNodeWeight": {
+				&controlv1.SetNodeWeightRequest{Name: "n4", Weight: 2}, &controlv1.SetNodeWeightRequest{Name: "n4", Weight: 3},
+			},
+			"DrainNode": {&controlv1.DrainNodeRequest{Name: "n5"}, &controlv1.DrainNodeRequest{Name: "n5", ThisSession: true}},
 		}
 		methods := controlv1.File_api_control_v1_control_proto.Services().ByName("Control").Methods()
 		for i := range methods.Len() {

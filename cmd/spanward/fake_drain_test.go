@@ -17,6 +17,10 @@ func (f *fake) UncordonNode(_ context.Context, req *controlv1.UncordonNodeReques
 	return &controlv1.UncordonNodeResponse{Node: &controlv1.Node{Name: req.GetName(), State: "ready", Spans: 2}}, f.changeNode(req, req.GetName())
 }
 
+func (f *fake) SetNodeWeight(_ context.Context, req *controlv1.SetNodeWeightRequest) (*controlv1.SetNodeWeightResponse, error) {
+	return &controlv1.SetNodeWeightResponse{Node: &controlv1.Node{Name: req.GetName(), State: "ready", Spans: 2, Weight: req.GetWeight()}}, f.changeNode(req, req.GetName())
+}
+
 func (f *fake) changeNode(req proto.Message, name string) error {
 	if name == "unknown" {
 		return fault.New(fault.UnknownNode, "no node of this name is registered").On("node", name).Fix("choose another")

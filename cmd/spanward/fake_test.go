@@ -340,7 +340,7 @@ func (f *fake) ListNodes(_ context.Context, req *controlv1.ListNodesRequest) (*c
 		return f.drainingNode(req.GetName())
 	}
 	return &controlv1.ListNodesResponse{Nodes: []*controlv1.Node{
-		{Name: "n2", Session: 21, Address: "127.0.0.1:9", State: "ready", Spans: 1, Workloads: []string{"mirror", "gate"}, Labels: map[string]string{"zone": "b", "disk": "ssd"}, Capacity: 10, Version: "v1", MayActUntilMs: new(int64(3500))},
+		{Name: "n2", Session: 21, Address: "127.0.0.1:9", State: "ready", Spans: 1, Workloads: []string{"mirror", "gate"}, Labels: map[string]string{"zone": "b", "disk": "ssd"}, Capacity: 10, Weight: 2.5, Version: "v1", MayActUntilMs: new(int64(3500))},
 		{Name: "n1", State: "gone"},
 	}[slices.Index([]string{"n2", "n1", ""}, req.GetName())%2:]}, nil
 }

@@ -13,7 +13,7 @@ import (
 
 func (a *app) newNode() *cobra.Command {
 	return group("node", "dispatchers", a.newNodeList(), a.newNodeShow(), a.newNodeCordon(), a.newNodeUncordon(), a.newNodeDrain(),
-		a.newNodeEvict())
+		a.newNodeWeight(), a.newNodeEvict())
 }
 
 func (a *app) newNodeList() *cobra.Command {

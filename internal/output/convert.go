@@ -111,7 +111,7 @@ func FromNode(n *controlv1.Node) Node {
 	return Node{
 		Name: n.GetName(), Session: known(n.GetSession()), Address: Text(n.GetAddress()), State: n.GetState(), Spans: n.GetSpans(),
 		Workloads: workloads, Labels: someMap(n.GetLabels()), Capacity: n.GetCapacity(), Version: Text(n.GetVersion()),
-		MayActUntilMS: n.MayActUntilMs, Why: Text(n.GetWhy()),
+		Weight: known(n.GetWeight()), MayActUntilMS: n.MayActUntilMs, Why: Text(n.GetWhy()),
 	}
 }
 
@@ -217,8 +217,8 @@ func operatorCounts(m map[string]int64) OperatorCounts {
 // Known is a number that cannot be 0, which stands for unknown.
 func Known(n int64) *int64 { return known(n) }
 
-// known turns the 0 of the wire, which never is a session, token or term, into null.
-func known[T int64 | uint64](n T) *T {
+// known turns the 0 of the wire, which never is a session, token, term or weight, into null.
+func known[T int64 | uint64 | float64](n T) *T {
 	if n == 0 {
 		return nil
 	}

@@ -54,6 +54,7 @@ var nodeColumns = []column[Node]{
 	{head: "STATE", cell: func(n Node) string { return n.State }},
 	{head: "SPANS", cell: func(n Node) string { return strconv.FormatInt(n.Spans, 10) }},
 	{head: "CAPACITY", wide: true, cell: func(n Node) string { return strconv.FormatInt(n.Capacity, 10) }},
+	{head: "WEIGHT", wide: true, cell: func(n Node) string { return load(n.Weight) }},
 	{head: "WORKLOADS", cell: func(n Node) string { return strings.Join(n.Workloads, " ") }},
 	{head: "ADDRESS", cell: func(n Node) string { return string(n.Address) }},
 	{head: "SESSION", wide: true, cell: func(n Node) string { return number(n.Session) }},

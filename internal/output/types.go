@@ -94,6 +94,7 @@ type Node struct {
 	Workloads     []string          `json:"workloads"`
 	Labels        map[string]string `json:"labels"`
 	Capacity      int64             `json:"capacity"`
+	Weight        *float64          `json:"weight"`
 	Version       Text              `json:"version"`
 	MayActUntilMS *int64            `json:"may_act_until_ms"`
 	// Why is what a drain waits for, null if for nothing but time.

@@ -486,7 +486,9 @@ type Node struct {
 	Version       string            `protobuf:"bytes,9,opt,name=version,proto3" json:"version,omitempty"`
 	MayActUntilMs *int64            `protobuf:"varint,10,opt,name=may_act_until_ms,json=mayActUntilMs,proto3,oneof" json:"may_act_until_ms,omitempty"`
 	// why says what a drain waits for.
-	Why           string `protobuf:"bytes,11,opt,name=why,proto3" json:"why,omitempty"`
+	Why string `protobuf:"bytes,11,opt,name=why,proto3" json:"why,omitempty"`
+	// weight is how much it is to carry, compared with others: 1 if nobody has said anything else. Older versions send 0.
+	Weight        float64 `protobuf:"fixed64,12,opt,name=weight,proto3" json:"weight,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -596,6 +598,13 @@ func (x *Node) GetWhy() string {
 		return x.Why
 	}
 	return ""
+}
+
+func (x *Node) GetWeight() float64 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
 }
 
 type Keyspace struct {
@@ -2804,6 +2813,119 @@ func (x *DrainNodeResponse) GetCannotMove() int64 {
 	return 0
 }
 
+type SetNodeWeightRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Cluster   string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	RequestId string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	Name      string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// weight from 0.01 to 100; 1 is that of a node of which nothing was said.
+	Weight        float64 `protobuf:"fixed64,4,opt,name=weight,proto3" json:"weight,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetNodeWeightRequest) Reset() {
+	*x = SetNodeWeightRequest{}
+	mi := &file_api_control_v1_control_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetNodeWeightRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetNodeWeightRequest) ProtoMessage() {}
+
+func (x *SetNodeWeightRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetNodeWeightRequest.ProtoReflect.Descriptor instead.
+func (*SetNodeWeightRequest) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *SetNodeWeightRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *SetNodeWeightRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *SetNodeWeightRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SetNodeWeightRequest) GetWeight() float64 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
+}
+
+type SetNodeWeightResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          *Node                  `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetNodeWeightResponse) Reset() {
+	*x = SetNodeWeightResponse{}
+	mi := &file_api_control_v1_control_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetNodeWeightResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetNodeWeightResponse) ProtoMessage() {}
+
+func (x *SetNodeWeightResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_v1_control_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetNodeWeightResponse.ProtoReflect.Descriptor instead.
+func (*SetNodeWeightResponse) Descriptor() ([]byte, []int) {
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *SetNodeWeightResponse) GetNode() *Node {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
 type ListOperatorsRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Cluster string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
@@ -2824,7 +2946,7 @@ type ListOperatorsRequest struct {
 
 func (x *ListOperatorsRequest) Reset() {
 	*x = ListOperatorsRequest{}
-	mi := &file_api_control_v1_control_proto_msgTypes[39]
+	mi := &file_api_control_v1_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2836,7 +2958,7 @@ func (x *ListOperatorsRequest) String() string {
 func (*ListOperatorsRequest) ProtoMessage() {}
 
 func (x *ListOperatorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[39]
+	mi := &file_api_control_v1_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2849,7 +2971,7 @@ func (x *ListOperatorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOperatorsRequest.ProtoReflect.Descriptor instead.
 func (*ListOperatorsRequest) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{39}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListOperatorsRequest) GetCluster() string {
@@ -2926,7 +3048,7 @@ type ListOperatorsResponse struct {
 
 func (x *ListOperatorsResponse) Reset() {
 	*x = ListOperatorsResponse{}
-	mi := &file_api_control_v1_control_proto_msgTypes[40]
+	mi := &file_api_control_v1_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2938,7 +3060,7 @@ func (x *ListOperatorsResponse) String() string {
 func (*ListOperatorsResponse) ProtoMessage() {}
 
 func (x *ListOperatorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[40]
+	mi := &file_api_control_v1_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2951,7 +3073,7 @@ func (x *ListOperatorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOperatorsResponse.ProtoReflect.Descriptor instead.
 func (*ListOperatorsResponse) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{40}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListOperatorsResponse) GetOperators() []*Operator {
@@ -2978,7 +3100,7 @@ type WatchOperatorsRequest struct {
 
 func (x *WatchOperatorsRequest) Reset() {
 	*x = WatchOperatorsRequest{}
-	mi := &file_api_control_v1_control_proto_msgTypes[41]
+	mi := &file_api_control_v1_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2990,7 +3112,7 @@ func (x *WatchOperatorsRequest) String() string {
 func (*WatchOperatorsRequest) ProtoMessage() {}
 
 func (x *WatchOperatorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[41]
+	mi := &file_api_control_v1_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3003,7 +3125,7 @@ func (x *WatchOperatorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchOperatorsRequest.ProtoReflect.Descriptor instead.
 func (*WatchOperatorsRequest) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{41}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *WatchOperatorsRequest) GetCluster() string {
@@ -3029,7 +3151,7 @@ type WatchOperatorsResponse struct {
 
 func (x *WatchOperatorsResponse) Reset() {
 	*x = WatchOperatorsResponse{}
-	mi := &file_api_control_v1_control_proto_msgTypes[42]
+	mi := &file_api_control_v1_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3041,7 +3163,7 @@ func (x *WatchOperatorsResponse) String() string {
 func (*WatchOperatorsResponse) ProtoMessage() {}
 
 func (x *WatchOperatorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[42]
+	mi := &file_api_control_v1_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3054,7 +3176,7 @@ func (x *WatchOperatorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchOperatorsResponse.ProtoReflect.Descriptor instead.
 func (*WatchOperatorsResponse) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{42}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *WatchOperatorsResponse) GetOperator() *Operator {
@@ -3074,7 +3196,7 @@ type ListNodesRequest struct {
 
 func (x *ListNodesRequest) Reset() {
 	*x = ListNodesRequest{}
-	mi := &file_api_control_v1_control_proto_msgTypes[43]
+	mi := &file_api_control_v1_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3086,7 +3208,7 @@ func (x *ListNodesRequest) String() string {
 func (*ListNodesRequest) ProtoMessage() {}
 
 func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[43]
+	mi := &file_api_control_v1_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3099,7 +3221,7 @@ func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesRequest.ProtoReflect.Descriptor instead.
 func (*ListNodesRequest) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{43}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ListNodesRequest) GetCluster() string {
@@ -3125,7 +3247,7 @@ type ListNodesResponse struct {
 
 func (x *ListNodesResponse) Reset() {
 	*x = ListNodesResponse{}
-	mi := &file_api_control_v1_control_proto_msgTypes[44]
+	mi := &file_api_control_v1_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3137,7 +3259,7 @@ func (x *ListNodesResponse) String() string {
 func (*ListNodesResponse) ProtoMessage() {}
 
 func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[44]
+	mi := &file_api_control_v1_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3150,7 +3272,7 @@ func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesResponse.ProtoReflect.Descriptor instead.
 func (*ListNodesResponse) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{44}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListNodesResponse) GetNodes() []*Node {
@@ -3171,7 +3293,7 @@ type LookupRequest struct {
 
 func (x *LookupRequest) Reset() {
 	*x = LookupRequest{}
-	mi := &file_api_control_v1_control_proto_msgTypes[45]
+	mi := &file_api_control_v1_control_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3183,7 +3305,7 @@ func (x *LookupRequest) String() string {
 func (*LookupRequest) ProtoMessage() {}
 
 func (x *LookupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[45]
+	mi := &file_api_control_v1_control_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3196,7 +3318,7 @@ func (x *LookupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupRequest.ProtoReflect.Descriptor instead.
 func (*LookupRequest) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{45}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *LookupRequest) GetCluster() string {
@@ -3235,7 +3357,7 @@ type LookupResponse struct {
 
 func (x *LookupResponse) Reset() {
 	*x = LookupResponse{}
-	mi := &file_api_control_v1_control_proto_msgTypes[46]
+	mi := &file_api_control_v1_control_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3247,7 +3369,7 @@ func (x *LookupResponse) String() string {
 func (*LookupResponse) ProtoMessage() {}
 
 func (x *LookupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[46]
+	mi := &file_api_control_v1_control_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3260,7 +3382,7 @@ func (x *LookupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupResponse.ProtoReflect.Descriptor instead.
 func (*LookupResponse) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{46}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *LookupResponse) GetKeyspace() string {
@@ -3326,7 +3448,7 @@ type Config struct {
 
 func (x *Config) Reset() {
 	*x = Config{}
-	mi := &file_api_control_v1_control_proto_msgTypes[47]
+	mi := &file_api_control_v1_control_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3338,7 +3460,7 @@ func (x *Config) String() string {
 func (*Config) ProtoMessage() {}
 
 func (x *Config) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[47]
+	mi := &file_api_control_v1_control_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3351,7 +3473,7 @@ func (x *Config) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Config.ProtoReflect.Descriptor instead.
 func (*Config) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{47}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Config) GetKeyspace() string {
@@ -3397,7 +3519,7 @@ type ConfigValue struct {
 
 func (x *ConfigValue) Reset() {
 	*x = ConfigValue{}
-	mi := &file_api_control_v1_control_proto_msgTypes[48]
+	mi := &file_api_control_v1_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3409,7 +3531,7 @@ func (x *ConfigValue) String() string {
 func (*ConfigValue) ProtoMessage() {}
 
 func (x *ConfigValue) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[48]
+	mi := &file_api_control_v1_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3422,7 +3544,7 @@ func (x *ConfigValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigValue.ProtoReflect.Descriptor instead.
 func (*ConfigValue) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{48}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ConfigValue) GetKey() string {
@@ -3505,7 +3627,7 @@ type GetConfigRequest struct {
 
 func (x *GetConfigRequest) Reset() {
 	*x = GetConfigRequest{}
-	mi := &file_api_control_v1_control_proto_msgTypes[49]
+	mi := &file_api_control_v1_control_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3517,7 +3639,7 @@ func (x *GetConfigRequest) String() string {
 func (*GetConfigRequest) ProtoMessage() {}
 
 func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[49]
+	mi := &file_api_control_v1_control_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3530,7 +3652,7 @@ func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigRequest.ProtoReflect.Descriptor instead.
 func (*GetConfigRequest) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{49}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *GetConfigRequest) GetCluster() string {
@@ -3556,7 +3678,7 @@ type GetConfigResponse struct {
 
 func (x *GetConfigResponse) Reset() {
 	*x = GetConfigResponse{}
-	mi := &file_api_control_v1_control_proto_msgTypes[50]
+	mi := &file_api_control_v1_control_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3568,7 +3690,7 @@ func (x *GetConfigResponse) String() string {
 func (*GetConfigResponse) ProtoMessage() {}
 
 func (x *GetConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[50]
+	mi := &file_api_control_v1_control_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3581,7 +3703,7 @@ func (x *GetConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigResponse.ProtoReflect.Descriptor instead.
 func (*GetConfigResponse) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{50}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *GetConfigResponse) GetConfig() *Config {
@@ -3604,7 +3726,7 @@ type SetConfigRequest struct {
 
 func (x *SetConfigRequest) Reset() {
 	*x = SetConfigRequest{}
-	mi := &file_api_control_v1_control_proto_msgTypes[51]
+	mi := &file_api_control_v1_control_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3616,7 +3738,7 @@ func (x *SetConfigRequest) String() string {
 func (*SetConfigRequest) ProtoMessage() {}
 
 func (x *SetConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[51]
+	mi := &file_api_control_v1_control_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3629,7 +3751,7 @@ func (x *SetConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetConfigRequest.ProtoReflect.Descriptor instead.
 func (*SetConfigRequest) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{51}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *SetConfigRequest) GetCluster() string {
@@ -3669,7 +3791,7 @@ type SetConfigResponse struct {
 
 func (x *SetConfigResponse) Reset() {
 	*x = SetConfigResponse{}
-	mi := &file_api_control_v1_control_proto_msgTypes[52]
+	mi := &file_api_control_v1_control_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3681,7 +3803,7 @@ func (x *SetConfigResponse) String() string {
 func (*SetConfigResponse) ProtoMessage() {}
 
 func (x *SetConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[52]
+	mi := &file_api_control_v1_control_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3694,7 +3816,7 @@ func (x *SetConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetConfigResponse.ProtoReflect.Descriptor instead.
 func (*SetConfigResponse) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{52}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *SetConfigResponse) GetConfig() *Config {
@@ -3727,7 +3849,7 @@ type PlannedOperator struct {
 
 func (x *PlannedOperator) Reset() {
 	*x = PlannedOperator{}
-	mi := &file_api_control_v1_control_proto_msgTypes[53]
+	mi := &file_api_control_v1_control_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3739,7 +3861,7 @@ func (x *PlannedOperator) String() string {
 func (*PlannedOperator) ProtoMessage() {}
 
 func (x *PlannedOperator) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[53]
+	mi := &file_api_control_v1_control_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3752,7 +3874,7 @@ func (x *PlannedOperator) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedOperator.ProtoReflect.Descriptor instead.
 func (*PlannedOperator) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{53}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *PlannedOperator) GetType() string {
@@ -3836,7 +3958,7 @@ type PlannedSpan struct {
 
 func (x *PlannedSpan) Reset() {
 	*x = PlannedSpan{}
-	mi := &file_api_control_v1_control_proto_msgTypes[54]
+	mi := &file_api_control_v1_control_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3848,7 +3970,7 @@ func (x *PlannedSpan) String() string {
 func (*PlannedSpan) ProtoMessage() {}
 
 func (x *PlannedSpan) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[54]
+	mi := &file_api_control_v1_control_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3861,7 +3983,7 @@ func (x *PlannedSpan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedSpan.ProtoReflect.Descriptor instead.
 func (*PlannedSpan) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{54}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *PlannedSpan) GetId() string {
@@ -3896,7 +4018,7 @@ type PlannedNode struct {
 
 func (x *PlannedNode) Reset() {
 	*x = PlannedNode{}
-	mi := &file_api_control_v1_control_proto_msgTypes[55]
+	mi := &file_api_control_v1_control_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3908,7 +4030,7 @@ func (x *PlannedNode) String() string {
 func (*PlannedNode) ProtoMessage() {}
 
 func (x *PlannedNode) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[55]
+	mi := &file_api_control_v1_control_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3921,7 +4043,7 @@ func (x *PlannedNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedNode.ProtoReflect.Descriptor instead.
 func (*PlannedNode) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{55}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *PlannedNode) GetName() string {
@@ -3993,7 +4115,7 @@ type PlannedStuck struct {
 
 func (x *PlannedStuck) Reset() {
 	*x = PlannedStuck{}
-	mi := &file_api_control_v1_control_proto_msgTypes[56]
+	mi := &file_api_control_v1_control_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4005,7 +4127,7 @@ func (x *PlannedStuck) String() string {
 func (*PlannedStuck) ProtoMessage() {}
 
 func (x *PlannedStuck) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[56]
+	mi := &file_api_control_v1_control_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4018,7 +4140,7 @@ func (x *PlannedStuck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedStuck.ProtoReflect.Descriptor instead.
 func (*PlannedStuck) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{56}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *PlannedStuck) GetKeyspace() string {
@@ -4062,7 +4184,7 @@ type PlanRequest struct {
 
 func (x *PlanRequest) Reset() {
 	*x = PlanRequest{}
-	mi := &file_api_control_v1_control_proto_msgTypes[57]
+	mi := &file_api_control_v1_control_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4074,7 +4196,7 @@ func (x *PlanRequest) String() string {
 func (*PlanRequest) ProtoMessage() {}
 
 func (x *PlanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[57]
+	mi := &file_api_control_v1_control_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4087,7 +4209,7 @@ func (x *PlanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRequest.ProtoReflect.Descriptor instead.
 func (*PlanRequest) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{57}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *PlanRequest) GetCluster() string {
@@ -4134,7 +4256,7 @@ type PlanResponse struct {
 
 func (x *PlanResponse) Reset() {
 	*x = PlanResponse{}
-	mi := &file_api_control_v1_control_proto_msgTypes[58]
+	mi := &file_api_control_v1_control_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4146,7 +4268,7 @@ func (x *PlanResponse) String() string {
 func (*PlanResponse) ProtoMessage() {}
 
 func (x *PlanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[58]
+	mi := &file_api_control_v1_control_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4159,7 +4281,7 @@ func (x *PlanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanResponse.ProtoReflect.Descriptor instead.
 func (*PlanResponse) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{58}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *PlanResponse) GetRevision() int64 {
@@ -4209,7 +4331,7 @@ type ApplyPlanRequest struct {
 
 func (x *ApplyPlanRequest) Reset() {
 	*x = ApplyPlanRequest{}
-	mi := &file_api_control_v1_control_proto_msgTypes[59]
+	mi := &file_api_control_v1_control_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4221,7 +4343,7 @@ func (x *ApplyPlanRequest) String() string {
 func (*ApplyPlanRequest) ProtoMessage() {}
 
 func (x *ApplyPlanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[59]
+	mi := &file_api_control_v1_control_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4234,7 +4356,7 @@ func (x *ApplyPlanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyPlanRequest.ProtoReflect.Descriptor instead.
 func (*ApplyPlanRequest) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{59}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ApplyPlanRequest) GetCluster() string {
@@ -4268,7 +4390,7 @@ type ApplyPlanResponse struct {
 
 func (x *ApplyPlanResponse) Reset() {
 	*x = ApplyPlanResponse{}
-	mi := &file_api_control_v1_control_proto_msgTypes[60]
+	mi := &file_api_control_v1_control_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4280,7 +4402,7 @@ func (x *ApplyPlanResponse) String() string {
 func (*ApplyPlanResponse) ProtoMessage() {}
 
 func (x *ApplyPlanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[60]
+	mi := &file_api_control_v1_control_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4293,7 +4415,7 @@ func (x *ApplyPlanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyPlanResponse.ProtoReflect.Descriptor instead.
 func (*ApplyPlanResponse) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{60}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ApplyPlanResponse) GetResults() []*ApplyPlanResponse_Result {
@@ -4322,7 +4444,7 @@ type Scheduler struct {
 
 func (x *Scheduler) Reset() {
 	*x = Scheduler{}
-	mi := &file_api_control_v1_control_proto_msgTypes[61]
+	mi := &file_api_control_v1_control_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4334,7 +4456,7 @@ func (x *Scheduler) String() string {
 func (*Scheduler) ProtoMessage() {}
 
 func (x *Scheduler) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[61]
+	mi := &file_api_control_v1_control_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4347,7 +4469,7 @@ func (x *Scheduler) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Scheduler.ProtoReflect.Descriptor instead.
 func (*Scheduler) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{61}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *Scheduler) GetName() string {
@@ -4408,7 +4530,7 @@ type ListSchedulersRequest struct {
 
 func (x *ListSchedulersRequest) Reset() {
 	*x = ListSchedulersRequest{}
-	mi := &file_api_control_v1_control_proto_msgTypes[62]
+	mi := &file_api_control_v1_control_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4420,7 +4542,7 @@ func (x *ListSchedulersRequest) String() string {
 func (*ListSchedulersRequest) ProtoMessage() {}
 
 func (x *ListSchedulersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[62]
+	mi := &file_api_control_v1_control_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4433,7 +4555,7 @@ func (x *ListSchedulersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchedulersRequest.ProtoReflect.Descriptor instead.
 func (*ListSchedulersRequest) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{62}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ListSchedulersRequest) GetCluster() string {
@@ -4452,7 +4574,7 @@ type ListSchedulersResponse struct {
 
 func (x *ListSchedulersResponse) Reset() {
 	*x = ListSchedulersResponse{}
-	mi := &file_api_control_v1_control_proto_msgTypes[63]
+	mi := &file_api_control_v1_control_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4464,7 +4586,7 @@ func (x *ListSchedulersResponse) String() string {
 func (*ListSchedulersResponse) ProtoMessage() {}
 
 func (x *ListSchedulersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[63]
+	mi := &file_api_control_v1_control_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4477,7 +4599,7 @@ func (x *ListSchedulersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchedulersResponse.ProtoReflect.Descriptor instead.
 func (*ListSchedulersResponse) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{63}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ListSchedulersResponse) GetSchedulers() []*Scheduler {
@@ -4499,7 +4621,7 @@ type SetSchedulerRequest struct {
 
 func (x *SetSchedulerRequest) Reset() {
 	*x = SetSchedulerRequest{}
-	mi := &file_api_control_v1_control_proto_msgTypes[64]
+	mi := &file_api_control_v1_control_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4511,7 +4633,7 @@ func (x *SetSchedulerRequest) String() string {
 func (*SetSchedulerRequest) ProtoMessage() {}
 
 func (x *SetSchedulerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[64]
+	mi := &file_api_control_v1_control_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4524,7 +4646,7 @@ func (x *SetSchedulerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSchedulerRequest.ProtoReflect.Descriptor instead.
 func (*SetSchedulerRequest) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{64}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *SetSchedulerRequest) GetCluster() string {
@@ -4564,7 +4686,7 @@ type SetSchedulerResponse struct {
 
 func (x *SetSchedulerResponse) Reset() {
 	*x = SetSchedulerResponse{}
-	mi := &file_api_control_v1_control_proto_msgTypes[65]
+	mi := &file_api_control_v1_control_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4576,7 +4698,7 @@ func (x *SetSchedulerResponse) String() string {
 func (*SetSchedulerResponse) ProtoMessage() {}
 
 func (x *SetSchedulerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[65]
+	mi := &file_api_control_v1_control_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4589,7 +4711,7 @@ func (x *SetSchedulerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSchedulerResponse.ProtoReflect.Descriptor instead.
 func (*SetSchedulerResponse) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{65}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *SetSchedulerResponse) GetScheduler() *Scheduler {
@@ -4612,7 +4734,7 @@ type Operator_Cause struct {
 
 func (x *Operator_Cause) Reset() {
 	*x = Operator_Cause{}
-	mi := &file_api_control_v1_control_proto_msgTypes[66]
+	mi := &file_api_control_v1_control_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4624,7 +4746,7 @@ func (x *Operator_Cause) String() string {
 func (*Operator_Cause) ProtoMessage() {}
 
 func (x *Operator_Cause) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[66]
+	mi := &file_api_control_v1_control_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4683,7 +4805,7 @@ type Operator_Step struct {
 
 func (x *Operator_Step) Reset() {
 	*x = Operator_Step{}
-	mi := &file_api_control_v1_control_proto_msgTypes[67]
+	mi := &file_api_control_v1_control_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4695,7 +4817,7 @@ func (x *Operator_Step) String() string {
 func (*Operator_Step) ProtoMessage() {}
 
 func (x *Operator_Step) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[67]
+	mi := &file_api_control_v1_control_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4759,7 +4881,7 @@ type DrainNodeResponse_DrainMove struct {
 
 func (x *DrainNodeResponse_DrainMove) Reset() {
 	*x = DrainNodeResponse_DrainMove{}
-	mi := &file_api_control_v1_control_proto_msgTypes[76]
+	mi := &file_api_control_v1_control_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4771,7 +4893,7 @@ func (x *DrainNodeResponse_DrainMove) String() string {
 func (*DrainNodeResponse_DrainMove) ProtoMessage() {}
 
 func (x *DrainNodeResponse_DrainMove) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[76]
+	mi := &file_api_control_v1_control_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4833,7 +4955,7 @@ type DrainNodeResponse_DrainStuck struct {
 
 func (x *DrainNodeResponse_DrainStuck) Reset() {
 	*x = DrainNodeResponse_DrainStuck{}
-	mi := &file_api_control_v1_control_proto_msgTypes[77]
+	mi := &file_api_control_v1_control_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4845,7 +4967,7 @@ func (x *DrainNodeResponse_DrainStuck) String() string {
 func (*DrainNodeResponse_DrainStuck) ProtoMessage() {}
 
 func (x *DrainNodeResponse_DrainStuck) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[77]
+	mi := &file_api_control_v1_control_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4896,7 +5018,7 @@ type PlanRequest_AddedNode struct {
 
 func (x *PlanRequest_AddedNode) Reset() {
 	*x = PlanRequest_AddedNode{}
-	mi := &file_api_control_v1_control_proto_msgTypes[79]
+	mi := &file_api_control_v1_control_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4908,7 +5030,7 @@ func (x *PlanRequest_AddedNode) String() string {
 func (*PlanRequest_AddedNode) ProtoMessage() {}
 
 func (x *PlanRequest_AddedNode) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[79]
+	mi := &file_api_control_v1_control_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4921,7 +5043,7 @@ func (x *PlanRequest_AddedNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRequest_AddedNode.ProtoReflect.Descriptor instead.
 func (*PlanRequest_AddedNode) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{57, 0}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{59, 0}
 }
 
 func (x *PlanRequest_AddedNode) GetName() string {
@@ -4973,7 +5095,7 @@ type ApplyPlanResponse_Result struct {
 
 func (x *ApplyPlanResponse_Result) Reset() {
 	*x = ApplyPlanResponse_Result{}
-	mi := &file_api_control_v1_control_proto_msgTypes[81]
+	mi := &file_api_control_v1_control_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4985,7 +5107,7 @@ func (x *ApplyPlanResponse_Result) String() string {
 func (*ApplyPlanResponse_Result) ProtoMessage() {}
 
 func (x *ApplyPlanResponse_Result) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_v1_control_proto_msgTypes[81]
+	mi := &file_api_control_v1_control_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4998,7 +5120,7 @@ func (x *ApplyPlanResponse_Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyPlanResponse_Result.ProtoReflect.Descriptor instead.
 func (*ApplyPlanResponse_Result) Descriptor() ([]byte, []int) {
-	return file_api_control_v1_control_proto_rawDescGZIP(), []int{60, 0}
+	return file_api_control_v1_control_proto_rawDescGZIP(), []int{62, 0}
 }
 
 func (x *ApplyPlanResponse_Result) GetOperator() *Operator {
@@ -5105,7 +5227,7 @@ const file_api_control_v1_control_proto_rawDesc = "" +
 	"\x04span\x18\x04 \x01(\tR\x04span\x12$\n" +
 	"\vduration_ms\x18\x05 \x01(\x03H\x00R\n" +
 	"durationMs\x88\x01\x01B\x0e\n" +
-	"\f_duration_ms\"\x9d\x03\n" +
+	"\f_duration_ms\"\xb5\x03\n" +
 	"\x04Node\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\asession\x18\x02 \x01(\x03R\asession\x12\x18\n" +
@@ -5118,7 +5240,8 @@ const file_api_control_v1_control_proto_rawDesc = "" +
 	"\aversion\x18\t \x01(\tR\aversion\x12,\n" +
 	"\x10may_act_until_ms\x18\n" +
 	" \x01(\x03H\x00R\rmayActUntilMs\x88\x01\x01\x12\x10\n" +
-	"\x03why\x18\v \x01(\tR\x03why\x1a9\n" +
+	"\x03why\x18\v \x01(\tR\x03why\x12\x16\n" +
+	"\x06weight\x18\f \x01(\x01R\x06weight\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x13\n" +
@@ -5333,7 +5456,15 @@ const file_api_control_v1_control_proto_rawDesc = "" +
 	"DrainStuck\x12\x1a\n" +
 	"\bkeyspace\x18\x01 \x01(\tR\bkeyspace\x12\x12\n" +
 	"\x04span\x18\x02 \x01(\tR\x04span\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x82\x02\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"{\n" +
+	"\x14SetNodeWeightRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x16\n" +
+	"\x06weight\x18\x04 \x01(\x01R\x06weight\"F\n" +
+	"\x15SetNodeWeightResponse\x12-\n" +
+	"\x04node\x18\x01 \x01(\v2\x19.spanward.control.v1.NodeR\x04node\"\x82\x02\n" +
 	"\x14ListOperatorsRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x1a\n" +
@@ -5491,7 +5622,7 @@ const file_api_control_v1_control_proto_rawDesc = "" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x16\n" +
 	"\x06paused\x18\x04 \x01(\bR\x06paused\"T\n" +
 	"\x14SetSchedulerResponse\x12<\n" +
-	"\tscheduler\x18\x01 \x01(\v2\x1e.spanward.control.v1.SchedulerR\tscheduler2\xd9\x13\n" +
+	"\tscheduler\x18\x01 \x01(\v2\x1e.spanward.control.v1.SchedulerR\tscheduler2\xc1\x14\n" +
 	"\aControl\x12Z\n" +
 	"\tGetStatus\x12%.spanward.control.v1.GetStatusRequest\x1a&.spanward.control.v1.GetStatusResponse\x12i\n" +
 	"\x0eCreateKeyspace\x12*.spanward.control.v1.CreateKeyspaceRequest\x1a+.spanward.control.v1.CreateKeyspaceResponse\x12f\n" +
@@ -5514,7 +5645,8 @@ const file_api_control_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"CordonNode\x12&.spanward.control.v1.CordonNodeRequest\x1a'.spanward.control.v1.CordonNodeResponse\x12c\n" +
 	"\fUncordonNode\x12(.spanward.control.v1.UncordonNodeRequest\x1a).spanward.control.v1.UncordonNodeResponse\x12Z\n" +
-	"\tDrainNode\x12%.spanward.control.v1.DrainNodeRequest\x1a&.spanward.control.v1.DrainNodeResponse\x12Q\n" +
+	"\tDrainNode\x12%.spanward.control.v1.DrainNodeRequest\x1a&.spanward.control.v1.DrainNodeResponse\x12f\n" +
+	"\rSetNodeWeight\x12).spanward.control.v1.SetNodeWeightRequest\x1a*.spanward.control.v1.SetNodeWeightResponse\x12Q\n" +
 	"\x06Lookup\x12\".spanward.control.v1.LookupRequest\x1a#.spanward.control.v1.LookupResponse\x12Z\n" +
 	"\tGetConfig\x12%.spanward.control.v1.GetConfigRequest\x1a&.spanward.control.v1.GetConfigResponse\x12Z\n" +
 	"\tSetConfig\x12%.spanward.control.v1.SetConfigRequest\x1a&.spanward.control.v1.SetConfigResponse\x12M\n" +
@@ -5535,7 +5667,7 @@ func file_api_control_v1_control_proto_rawDescGZIP() []byte {
 	return file_api_control_v1_control_proto_rawDescData
 }
 
-var file_api_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 82)
+var file_api_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 84)
 var file_api_control_v1_control_proto_goTypes = []any{
 	(*Range)(nil),                        // 0: spanward.control.v1.Range
 	(*Span)(nil),                         // 1: spanward.control.v1.Span
@@ -5576,73 +5708,75 @@ var file_api_control_v1_control_proto_goTypes = []any{
 	(*UncordonNodeResponse)(nil),         // 36: spanward.control.v1.UncordonNodeResponse
 	(*DrainNodeRequest)(nil),             // 37: spanward.control.v1.DrainNodeRequest
 	(*DrainNodeResponse)(nil),            // 38: spanward.control.v1.DrainNodeResponse
-	(*ListOperatorsRequest)(nil),         // 39: spanward.control.v1.ListOperatorsRequest
-	(*ListOperatorsResponse)(nil),        // 40: spanward.control.v1.ListOperatorsResponse
-	(*WatchOperatorsRequest)(nil),        // 41: spanward.control.v1.WatchOperatorsRequest
-	(*WatchOperatorsResponse)(nil),       // 42: spanward.control.v1.WatchOperatorsResponse
-	(*ListNodesRequest)(nil),             // 43: spanward.control.v1.ListNodesRequest
-	(*ListNodesResponse)(nil),            // 44: spanward.control.v1.ListNodesResponse
-	(*LookupRequest)(nil),                // 45: spanward.control.v1.LookupRequest
-	(*LookupResponse)(nil),               // 46: spanward.control.v1.LookupResponse
-	(*Config)(nil),                       // 47: spanward.control.v1.Config
-	(*ConfigValue)(nil),                  // 48: spanward.control.v1.ConfigValue
-	(*GetConfigRequest)(nil),             // 49: spanward.control.v1.GetConfigRequest
-	(*GetConfigResponse)(nil),            // 50: spanward.control.v1.GetConfigResponse
-	(*SetConfigRequest)(nil),             // 51: spanward.control.v1.SetConfigRequest
-	(*SetConfigResponse)(nil),            // 52: spanward.control.v1.SetConfigResponse
-	(*PlannedOperator)(nil),              // 53: spanward.control.v1.PlannedOperator
-	(*PlannedSpan)(nil),                  // 54: spanward.control.v1.PlannedSpan
-	(*PlannedNode)(nil),                  // 55: spanward.control.v1.PlannedNode
-	(*PlannedStuck)(nil),                 // 56: spanward.control.v1.PlannedStuck
-	(*PlanRequest)(nil),                  // 57: spanward.control.v1.PlanRequest
-	(*PlanResponse)(nil),                 // 58: spanward.control.v1.PlanResponse
-	(*ApplyPlanRequest)(nil),             // 59: spanward.control.v1.ApplyPlanRequest
-	(*ApplyPlanResponse)(nil),            // 60: spanward.control.v1.ApplyPlanResponse
-	(*Scheduler)(nil),                    // 61: spanward.control.v1.Scheduler
-	(*ListSchedulersRequest)(nil),        // 62: spanward.control.v1.ListSchedulersRequest
-	(*ListSchedulersResponse)(nil),       // 63: spanward.control.v1.ListSchedulersResponse
-	(*SetSchedulerRequest)(nil),          // 64: spanward.control.v1.SetSchedulerRequest
-	(*SetSchedulerResponse)(nil),         // 65: spanward.control.v1.SetSchedulerResponse
-	(*Operator_Cause)(nil),               // 66: spanward.control.v1.Operator.Cause
-	(*Operator_Step)(nil),                // 67: spanward.control.v1.Operator.Step
-	nil,                                  // 68: spanward.control.v1.Node.LabelsEntry
-	nil,                                  // 69: spanward.control.v1.Keyspace.SetEntry
-	nil,                                  // 70: spanward.control.v1.Keyspace.SpansEntry
-	nil,                                  // 71: spanward.control.v1.GetStatusResponse.NodesEntry
-	nil,                                  // 72: spanward.control.v1.GetStatusResponse.SpansEntry
-	nil,                                  // 73: spanward.control.v1.GetStatusResponse.OperatorsEntry
-	nil,                                  // 74: spanward.control.v1.CreateKeyspaceRequest.SetEntry
-	nil,                                  // 75: spanward.control.v1.SetKeyspaceRequest.SetEntry
-	(*DrainNodeResponse_DrainMove)(nil),  // 76: spanward.control.v1.DrainNodeResponse.DrainMove
-	(*DrainNodeResponse_DrainStuck)(nil), // 77: spanward.control.v1.DrainNodeResponse.DrainStuck
-	nil,                                  // 78: spanward.control.v1.SetConfigRequest.SetEntry
-	(*PlanRequest_AddedNode)(nil),        // 79: spanward.control.v1.PlanRequest.AddedNode
-	nil,                                  // 80: spanward.control.v1.PlanRequest.AddedNode.LabelsEntry
-	(*ApplyPlanResponse_Result)(nil),     // 81: spanward.control.v1.ApplyPlanResponse.Result
-	(*timestamppb.Timestamp)(nil),        // 82: google.protobuf.Timestamp
+	(*SetNodeWeightRequest)(nil),         // 39: spanward.control.v1.SetNodeWeightRequest
+	(*SetNodeWeightResponse)(nil),        // 40: spanward.control.v1.SetNodeWeightResponse
+	(*ListOperatorsRequest)(nil),         // 41: spanward.control.v1.ListOperatorsRequest
+	(*ListOperatorsResponse)(nil),        // 42: spanward.control.v1.ListOperatorsResponse
+	(*WatchOperatorsRequest)(nil),        // 43: spanward.control.v1.WatchOperatorsRequest
+	(*WatchOperatorsResponse)(nil),       // 44: spanward.control.v1.WatchOperatorsResponse
+	(*ListNodesRequest)(nil),             // 45: spanward.control.v1.ListNodesRequest
+	(*ListNodesResponse)(nil),            // 46: spanward.control.v1.ListNodesResponse
+	(*LookupRequest)(nil),                // 47: spanward.control.v1.LookupRequest
+	(*LookupResponse)(nil),               // 48: spanward.control.v1.LookupResponse
+	(*Config)(nil),                       // 49: spanward.control.v1.Config
+	(*ConfigValue)(nil),                  // 50: spanward.control.v1.ConfigValue
+	(*GetConfigRequest)(nil),             // 51: spanward.control.v1.GetConfigRequest
+	(*GetConfigResponse)(nil),            // 52: spanward.control.v1.GetConfigResponse
+	(*SetConfigRequest)(nil),             // 53: spanward.control.v1.SetConfigRequest
+	(*SetConfigResponse)(nil),            // 54: spanward.control.v1.SetConfigResponse
+	(*PlannedOperator)(nil),              // 55: spanward.control.v1.PlannedOperator
+	(*PlannedSpan)(nil),                  // 56: spanward.control.v1.PlannedSpan
+	(*PlannedNode)(nil),                  // 57: spanward.control.v1.PlannedNode
+	(*PlannedStuck)(nil),                 // 58: spanward.control.v1.PlannedStuck
+	(*PlanRequest)(nil),                  // 59: spanward.control.v1.PlanRequest
+	(*PlanResponse)(nil),                 // 60: spanward.control.v1.PlanResponse
+	(*ApplyPlanRequest)(nil),             // 61: spanward.control.v1.ApplyPlanRequest
+	(*ApplyPlanResponse)(nil),            // 62: spanward.control.v1.ApplyPlanResponse
+	(*Scheduler)(nil),                    // 63: spanward.control.v1.Scheduler
+	(*ListSchedulersRequest)(nil),        // 64: spanward.control.v1.ListSchedulersRequest
+	(*ListSchedulersResponse)(nil),       // 65: spanward.control.v1.ListSchedulersResponse
+	(*SetSchedulerRequest)(nil),          // 66: spanward.control.v1.SetSchedulerRequest
+	(*SetSchedulerResponse)(nil),         // 67: spanward.control.v1.SetSchedulerResponse
+	(*Operator_Cause)(nil),               // 68: spanward.control.v1.Operator.Cause
+	(*Operator_Step)(nil),                // 69: spanward.control.v1.Operator.Step
+	nil,                                  // 70: spanward.control.v1.Node.LabelsEntry
+	nil,                                  // 71: spanward.control.v1.Keyspace.SetEntry
+	nil,                                  // 72: spanward.control.v1.Keyspace.SpansEntry
+	nil,                                  // 73: spanward.control.v1.GetStatusResponse.NodesEntry
+	nil,                                  // 74: spanward.control.v1.GetStatusResponse.SpansEntry
+	nil,                                  // 75: spanward.control.v1.GetStatusResponse.OperatorsEntry
+	nil,                                  // 76: spanward.control.v1.CreateKeyspaceRequest.SetEntry
+	nil,                                  // 77: spanward.control.v1.SetKeyspaceRequest.SetEntry
+	(*DrainNodeResponse_DrainMove)(nil),  // 78: spanward.control.v1.DrainNodeResponse.DrainMove
+	(*DrainNodeResponse_DrainStuck)(nil), // 79: spanward.control.v1.DrainNodeResponse.DrainStuck
+	nil,                                  // 80: spanward.control.v1.SetConfigRequest.SetEntry
+	(*PlanRequest_AddedNode)(nil),        // 81: spanward.control.v1.PlanRequest.AddedNode
+	nil,                                  // 82: spanward.control.v1.PlanRequest.AddedNode.LabelsEntry
+	(*ApplyPlanResponse_Result)(nil),     // 83: spanward.control.v1.ApplyPlanResponse.Result
+	(*timestamppb.Timestamp)(nil),        // 84: google.protobuf.Timestamp
 }
 var file_api_control_v1_control_proto_depIdxs = []int32{
-	82, // 0: spanward.control.v1.Operator.created:type_name -> google.protobuf.Timestamp
-	82, // 1: spanward.control.v1.Operator.finished_at:type_name -> google.protobuf.Timestamp
-	67, // 2: spanward.control.v1.Operator.steps:type_name -> spanward.control.v1.Operator.Step
-	66, // 3: spanward.control.v1.Operator.cause:type_name -> spanward.control.v1.Operator.Cause
-	68, // 4: spanward.control.v1.Node.labels:type_name -> spanward.control.v1.Node.LabelsEntry
-	69, // 5: spanward.control.v1.Keyspace.set:type_name -> spanward.control.v1.Keyspace.SetEntry
+	84, // 0: spanward.control.v1.Operator.created:type_name -> google.protobuf.Timestamp
+	84, // 1: spanward.control.v1.Operator.finished_at:type_name -> google.protobuf.Timestamp
+	69, // 2: spanward.control.v1.Operator.steps:type_name -> spanward.control.v1.Operator.Step
+	68, // 3: spanward.control.v1.Operator.cause:type_name -> spanward.control.v1.Operator.Cause
+	70, // 4: spanward.control.v1.Node.labels:type_name -> spanward.control.v1.Node.LabelsEntry
+	71, // 5: spanward.control.v1.Keyspace.set:type_name -> spanward.control.v1.Keyspace.SetEntry
 	0,  // 6: spanward.control.v1.Keyspace.ranges:type_name -> spanward.control.v1.Range
-	70, // 7: spanward.control.v1.Keyspace.spans:type_name -> spanward.control.v1.Keyspace.SpansEntry
-	82, // 8: spanward.control.v1.Problem.since:type_name -> google.protobuf.Timestamp
+	72, // 7: spanward.control.v1.Keyspace.spans:type_name -> spanward.control.v1.Keyspace.SpansEntry
+	84, // 8: spanward.control.v1.Problem.since:type_name -> google.protobuf.Timestamp
 	5,  // 9: spanward.control.v1.GetStatusResponse.maintainers:type_name -> spanward.control.v1.Maintainer
-	71, // 10: spanward.control.v1.GetStatusResponse.nodes:type_name -> spanward.control.v1.GetStatusResponse.NodesEntry
-	72, // 11: spanward.control.v1.GetStatusResponse.spans:type_name -> spanward.control.v1.GetStatusResponse.SpansEntry
-	73, // 12: spanward.control.v1.GetStatusResponse.operators:type_name -> spanward.control.v1.GetStatusResponse.OperatorsEntry
+	73, // 10: spanward.control.v1.GetStatusResponse.nodes:type_name -> spanward.control.v1.GetStatusResponse.NodesEntry
+	74, // 11: spanward.control.v1.GetStatusResponse.spans:type_name -> spanward.control.v1.GetStatusResponse.SpansEntry
+	75, // 12: spanward.control.v1.GetStatusResponse.operators:type_name -> spanward.control.v1.GetStatusResponse.OperatorsEntry
 	6,  // 13: spanward.control.v1.GetStatusResponse.problems:type_name -> spanward.control.v1.Problem
 	4,  // 14: spanward.control.v1.GetStatusResponse.keyspaces:type_name -> spanward.control.v1.Keyspace
 	0,  // 15: spanward.control.v1.CreateKeyspaceRequest.ranges:type_name -> spanward.control.v1.Range
-	74, // 16: spanward.control.v1.CreateKeyspaceRequest.set:type_name -> spanward.control.v1.CreateKeyspaceRequest.SetEntry
+	76, // 16: spanward.control.v1.CreateKeyspaceRequest.set:type_name -> spanward.control.v1.CreateKeyspaceRequest.SetEntry
 	4,  // 17: spanward.control.v1.CreateKeyspaceResponse.keyspace:type_name -> spanward.control.v1.Keyspace
 	2,  // 18: spanward.control.v1.CreateKeyspaceResponse.operator:type_name -> spanward.control.v1.Operator
 	4,  // 19: spanward.control.v1.ListKeyspacesResponse.keyspaces:type_name -> spanward.control.v1.Keyspace
-	75, // 20: spanward.control.v1.SetKeyspaceRequest.set:type_name -> spanward.control.v1.SetKeyspaceRequest.SetEntry
+	77, // 20: spanward.control.v1.SetKeyspaceRequest.set:type_name -> spanward.control.v1.SetKeyspaceRequest.SetEntry
 	4,  // 21: spanward.control.v1.SetKeyspaceResponse.keyspace:type_name -> spanward.control.v1.Keyspace
 	4,  // 22: spanward.control.v1.ChangeKeyspaceStateResponse.keyspace:type_name -> spanward.control.v1.Keyspace
 	2,  // 23: spanward.control.v1.ChangeKeyspaceStateResponse.operator:type_name -> spanward.control.v1.Operator
@@ -5658,85 +5792,88 @@ var file_api_control_v1_control_proto_depIdxs = []int32{
 	3,  // 33: spanward.control.v1.CordonNodeResponse.node:type_name -> spanward.control.v1.Node
 	3,  // 34: spanward.control.v1.UncordonNodeResponse.node:type_name -> spanward.control.v1.Node
 	3,  // 35: spanward.control.v1.DrainNodeResponse.node:type_name -> spanward.control.v1.Node
-	76, // 36: spanward.control.v1.DrainNodeResponse.moves:type_name -> spanward.control.v1.DrainNodeResponse.DrainMove
-	77, // 37: spanward.control.v1.DrainNodeResponse.stuck:type_name -> spanward.control.v1.DrainNodeResponse.DrainStuck
-	82, // 38: spanward.control.v1.ListOperatorsRequest.since:type_name -> google.protobuf.Timestamp
-	2,  // 39: spanward.control.v1.ListOperatorsResponse.operators:type_name -> spanward.control.v1.Operator
-	2,  // 40: spanward.control.v1.WatchOperatorsResponse.operator:type_name -> spanward.control.v1.Operator
-	3,  // 41: spanward.control.v1.ListNodesResponse.nodes:type_name -> spanward.control.v1.Node
-	48, // 42: spanward.control.v1.Config.values:type_name -> spanward.control.v1.ConfigValue
-	47, // 43: spanward.control.v1.GetConfigResponse.config:type_name -> spanward.control.v1.Config
-	78, // 44: spanward.control.v1.SetConfigRequest.set:type_name -> spanward.control.v1.SetConfigRequest.SetEntry
-	47, // 45: spanward.control.v1.SetConfigResponse.config:type_name -> spanward.control.v1.Config
-	54, // 46: spanward.control.v1.PlannedOperator.spans:type_name -> spanward.control.v1.PlannedSpan
-	79, // 47: spanward.control.v1.PlanRequest.add_node:type_name -> spanward.control.v1.PlanRequest.AddedNode
-	55, // 48: spanward.control.v1.PlanResponse.nodes:type_name -> spanward.control.v1.PlannedNode
-	53, // 49: spanward.control.v1.PlanResponse.operators:type_name -> spanward.control.v1.PlannedOperator
-	56, // 50: spanward.control.v1.PlanResponse.stuck:type_name -> spanward.control.v1.PlannedStuck
-	53, // 51: spanward.control.v1.ApplyPlanRequest.operators:type_name -> spanward.control.v1.PlannedOperator
-	81, // 52: spanward.control.v1.ApplyPlanResponse.results:type_name -> spanward.control.v1.ApplyPlanResponse.Result
-	61, // 53: spanward.control.v1.ListSchedulersResponse.schedulers:type_name -> spanward.control.v1.Scheduler
-	61, // 54: spanward.control.v1.SetSchedulerResponse.scheduler:type_name -> spanward.control.v1.Scheduler
-	82, // 55: spanward.control.v1.Operator.Step.at:type_name -> google.protobuf.Timestamp
-	80, // 56: spanward.control.v1.PlanRequest.AddedNode.labels:type_name -> spanward.control.v1.PlanRequest.AddedNode.LabelsEntry
-	2,  // 57: spanward.control.v1.ApplyPlanResponse.Result.operator:type_name -> spanward.control.v1.Operator
-	7,  // 58: spanward.control.v1.Control.GetStatus:input_type -> spanward.control.v1.GetStatusRequest
-	9,  // 59: spanward.control.v1.Control.CreateKeyspace:input_type -> spanward.control.v1.CreateKeyspaceRequest
-	11, // 60: spanward.control.v1.Control.ListKeyspaces:input_type -> spanward.control.v1.ListKeyspacesRequest
-	13, // 61: spanward.control.v1.Control.SetKeyspace:input_type -> spanward.control.v1.SetKeyspaceRequest
-	15, // 62: spanward.control.v1.Control.ChangeKeyspaceState:input_type -> spanward.control.v1.ChangeKeyspaceStateRequest
-	17, // 63: spanward.control.v1.Control.ListSpans:input_type -> spanward.control.v1.ListSpansRequest
-	19, // 64: spanward.control.v1.Control.AddSpan:input_type -> spanward.control.v1.AddSpanRequest
-	21, // 65: spanward.control.v1.Control.RemoveSpan:input_type -> spanward.control.v1.RemoveSpanRequest
-	23, // 66: spanward.control.v1.Control.MoveSpan:input_type -> spanward.control.v1.MoveSpanRequest
-	25, // 67: spanward.control.v1.Control.SplitSpan:input_type -> spanward.control.v1.SplitSpanRequest
-	27, // 68: spanward.control.v1.Control.MergeSpans:input_type -> spanward.control.v1.MergeSpansRequest
-	29, // 69: spanward.control.v1.Control.CancelOperator:input_type -> spanward.control.v1.CancelOperatorRequest
-	39, // 70: spanward.control.v1.Control.ListOperators:input_type -> spanward.control.v1.ListOperatorsRequest
-	41, // 71: spanward.control.v1.Control.WatchOperators:input_type -> spanward.control.v1.WatchOperatorsRequest
-	43, // 72: spanward.control.v1.Control.ListNodes:input_type -> spanward.control.v1.ListNodesRequest
-	31, // 73: spanward.control.v1.Control.EvictNode:input_type -> spanward.control.v1.EvictNodeRequest
-	33, // 74: spanward.control.v1.Control.CordonNode:input_type -> spanward.control.v1.CordonNodeRequest
-	35, // 75: spanward.control.v1.Control.UncordonNode:input_type -> spanward.control.v1.UncordonNodeRequest
-	37, // 76: spanward.control.v1.Control.DrainNode:input_type -> spanward.control.v1.DrainNodeRequest
-	45, // 77: spanward.control.v1.Control.Lookup:input_type -> spanward.control.v1.LookupRequest
-	49, // 78: spanward.control.v1.Control.GetConfig:input_type -> spanward.control.v1.GetConfigRequest
-	51, // 79: spanward.control.v1.Control.SetConfig:input_type -> spanward.control.v1.SetConfigRequest
-	57, // 80: spanward.control.v1.Control.Plan:input_type -> spanward.control.v1.PlanRequest
-	59, // 81: spanward.control.v1.Control.ApplyPlan:input_type -> spanward.control.v1.ApplyPlanRequest
-	62, // 82: spanward.control.v1.Control.ListSchedulers:input_type -> spanward.control.v1.ListSchedulersRequest
-	64, // 83: spanward.control.v1.Control.SetScheduler:input_type -> spanward.control.v1.SetSchedulerRequest
-	8,  // 84: spanward.control.v1.Control.GetStatus:output_type -> spanward.control.v1.GetStatusResponse
-	10, // 85: spanward.control.v1.Control.CreateKeyspace:output_type -> spanward.control.v1.CreateKeyspaceResponse
-	12, // 86: spanward.control.v1.Control.ListKeyspaces:output_type -> spanward.control.v1.ListKeyspacesResponse
-	14, // 87: spanward.control.v1.Control.SetKeyspace:output_type -> spanward.control.v1.SetKeyspaceResponse
-	16, // 88: spanward.control.v1.Control.ChangeKeyspaceState:output_type -> spanward.control.v1.ChangeKeyspaceStateResponse
-	18, // 89: spanward.control.v1.Control.ListSpans:output_type -> spanward.control.v1.ListSpansResponse
-	20, // 90: spanward.control.v1.Control.AddSpan:output_type -> spanward.control.v1.AddSpanResponse
-	22, // 91: spanward.control.v1.Control.RemoveSpan:output_type -> spanward.control.v1.RemoveSpanResponse
-	24, // 92: spanward.control.v1.Control.MoveSpan:output_type -> spanward.control.v1.MoveSpanResponse
-	26, // 93: spanward.control.v1.Control.SplitSpan:output_type -> spanward.control.v1.SplitSpanResponse
-	28, // 94: spanward.control.v1.Control.MergeSpans:output_type -> spanward.control.v1.MergeSpansResponse
-	30, // 95: spanward.control.v1.Control.CancelOperator:output_type -> spanward.control.v1.CancelOperatorResponse
-	40, // 96: spanward.control.v1.Control.ListOperators:output_type -> spanward.control.v1.ListOperatorsResponse
-	42, // 97: spanward.control.v1.Control.WatchOperators:output_type -> spanward.control.v1.WatchOperatorsResponse
-	44, // 98: spanward.control.v1.Control.ListNodes:output_type -> spanward.control.v1.ListNodesResponse
-	32, // 99: spanward.control.v1.Control.EvictNode:output_type -> spanward.control.v1.EvictNodeResponse
-	34, // 100: spanward.control.v1.Control.CordonNode:output_type -> spanward.control.v1.CordonNodeResponse
-	36, // 101: spanward.control.v1.Control.UncordonNode:output_type -> spanward.control.v1.UncordonNodeResponse
-	38, // 102: spanward.control.v1.Control.DrainNode:output_type -> spanward.control.v1.DrainNodeResponse
-	46, // 103: spanward.control.v1.Control.Lookup:output_type -> spanward.control.v1.LookupResponse
-	50, // 104: spanward.control.v1.Control.GetConfig:output_type -> spanward.control.v1.GetConfigResponse
-	52, // 105: spanward.control.v1.Control.SetConfig:output_type -> spanward.control.v1.SetConfigResponse
-	58, // 106: spanward.control.v1.Control.Plan:output_type -> spanward.control.v1.PlanResponse
-	60, // 107: spanward.control.v1.Control.ApplyPlan:output_type -> spanward.control.v1.ApplyPlanResponse
-	63, // 108: spanward.control.v1.Control.ListSchedulers:output_type -> spanward.control.v1.ListSchedulersResponse
-	65, // 109: spanward.control.v1.Control.SetScheduler:output_type -> spanward.control.v1.SetSchedulerResponse
-	84, // [84:110] is the sub-list for method output_type
-	58, // [58:84] is the sub-list for method input_type
-	58, // [58:58] is the sub-list for extension type_name
-	58, // [58:58] is the sub-list for extension extendee
-	0,  // [0:58] is the sub-list for field type_name
+	78, // 36: spanward.control.v1.DrainNodeResponse.moves:type_name -> spanward.control.v1.DrainNodeResponse.DrainMove
+	79, // 37: spanward.control.v1.DrainNodeResponse.stuck:type_name -> spanward.control.v1.DrainNodeResponse.DrainStuck
+	3,  // 38: spanward.control.v1.SetNodeWeightResponse.node:type_name -> spanward.control.v1.Node
+	84, // 39: spanward.control.v1.ListOperatorsRequest.since:type_name -> google.protobuf.Timestamp
+	2,  // 40: spanward.control.v1.ListOperatorsResponse.operators:type_name -> spanward.control.v1.Operator
+	2,  // 41: spanward.control.v1.WatchOperatorsResponse.operator:type_name -> spanward.control.v1.Operator
+	3,  // 42: spanward.control.v1.ListNodesResponse.nodes:type_name -> spanward.control.v1.Node
+	50, // 43: spanward.control.v1.Config.values:type_name -> spanward.control.v1.ConfigValue
+	49, // 44: spanward.control.v1.GetConfigResponse.config:type_name -> spanward.control.v1.Config
+	80, // 45: spanward.control.v1.SetConfigRequest.set:type_name -> spanward.control.v1.SetConfigRequest.SetEntry
+	49, // 46: spanward.control.v1.SetConfigResponse.config:type_name -> spanward.control.v1.Config
+	56, // 47: spanward.control.v1.PlannedOperator.spans:type_name -> spanward.control.v1.PlannedSpan
+	81, // 48: spanward.control.v1.PlanRequest.add_node:type_name -> spanward.control.v1.PlanRequest.AddedNode
+	57, // 49: spanward.control.v1.PlanResponse.nodes:type_name -> spanward.control.v1.PlannedNode
+	55, // 50: spanward.control.v1.PlanResponse.operators:type_name -> spanward.control.v1.PlannedOperator
+	58, // 51: spanward.control.v1.PlanResponse.stuck:type_name -> spanward.control.v1.PlannedStuck
+	55, // 52: spanward.control.v1.ApplyPlanRequest.operators:type_name -> spanward.control.v1.PlannedOperator
+	83, // 53: spanward.control.v1.ApplyPlanResponse.results:type_name -> spanward.control.v1.ApplyPlanResponse.Result
+	63, // 54: spanward.control.v1.ListSchedulersResponse.schedulers:type_name -> spanward.control.v1.Scheduler
+	63, // 55: spanward.control.v1.SetSchedulerResponse.scheduler:type_name -> spanward.control.v1.Scheduler
+	84, // 56: spanward.control.v1.Operator.Step.at:type_name -> google.protobuf.Timestamp
+	82, // 57: spanward.control.v1.PlanRequest.AddedNode.labels:type_name -> spanward.control.v1.PlanRequest.AddedNode.LabelsEntry
+	2,  // 58: spanward.control.v1.ApplyPlanResponse.Result.operator:type_name -> spanward.control.v1.Operator
+	7,  // 59: spanward.control.v1.Control.GetStatus:input_type -> spanward.control.v1.GetStatusRequest
+	9,  // 60: spanward.control.v1.Control.CreateKeyspace:input_type -> spanward.control.v1.CreateKeyspaceRequest
+	11, // 61: spanward.control.v1.Control.ListKeyspaces:input_type -> spanward.control.v1.ListKeyspacesRequest
+	13, // 62: spanward.control.v1.Control.SetKeyspace:input_type -> spanward.control.v1.SetKeyspaceRequest
+	15, // 63: spanward.control.v1.Control.ChangeKeyspaceState:input_type -> spanward.control.v1.ChangeKeyspaceStateRequest
+	17, // 64: spanward.control.v1.Control.ListSpans:input_type -> spanward.control.v1.ListSpansRequest
+	19, // 65: spanward.control.v1.Control.AddSpan:input_type -> spanward.control.v1.AddSpanRequest
+	21, // 66: spanward.control.v1.Control.RemoveSpan:input_type -> spanward.control.v1.RemoveSpanRequest
+	23, // 67: spanward.control.v1.Control.MoveSpan:input_type -> spanward.control.v1.MoveSpanRequest
+	25, // 68: spanward.control.v1.Control.SplitSpan:input_type -> spanward.control.v1.SplitSpanRequest
+	27, // 69: spanward.control.v1.Control.MergeSpans:input_type -> spanward.control.v1.MergeSpansRequest
+	29, // 70: spanward.control.v1.Control.CancelOperator:input_type -> spanward.control.v1.CancelOperatorRequest
+	41, // 71: spanward.control.v1.Control.ListOperators:input_type -> spanward.control.v1.ListOperatorsRequest
+	43, // 72: spanward.control.v1.Control.WatchOperators:input_type -> spanward.control.v1.WatchOperatorsRequest
+	45, // 73: spanward.control.v1.Control.ListNodes:input_type -> spanward.control.v1.ListNodesRequest
+	31, // 74: spanward.control.v1.Control.EvictNode:input_type -> spanward.control.v1.EvictNodeRequest
+	33, // 75: spanward.control.v1.Control.CordonNode:input_type -> spanward.control.v1.CordonNodeRequest
+	35, // 76: spanward.control.v1.Control.UncordonNode:input_type -> spanward.control.v1.UncordonNodeRequest
+	37, // 77: spanward.control.v1.Control.DrainNode:input_type -> spanward.control.v1.DrainNodeRequest
+	39, // 78: spanward.control.v1.Control.SetNodeWeight:input_type -> spanward.control.v1.SetNodeWeightRequest
+	47, // 79: spanward.control.v1.Control.Lookup:input_type -> spanward.control.v1.LookupRequest
+	51, // 80: spanward.control.v1.Control.GetConfig:input_type -> spanward.control.v1.GetConfigRequest
+	53, // 81: spanward.control.v1.Control.SetConfig:input_type -> spanward.control.v1.SetConfigRequest
+	59, // 82: spanward.control.v1.Control.Plan:input_type -> spanward.control.v1.PlanRequest
+	61, // 83: spanward.control.v1.Control.ApplyPlan:input_type -> spanward.control.v1.ApplyPlanRequest
+	64, // 84: spanward.control.v1.Control.ListSchedulers:input_type -> spanward.control.v1.ListSchedulersRequest
+	66, // 85: spanward.control.v1.Control.SetScheduler:input_type -> spanward.control.v1.SetSchedulerRequest
+	8,  // 86: spanward.control.v1.Control.GetStatus:output_type -> spanward.control.v1.GetStatusResponse
+	10, // 87: spanward.control.v1.Control.CreateKeyspace:output_type -> spanward.control.v1.CreateKeyspaceResponse
+	12, // 88: spanward.control.v1.Control.ListKeyspaces:output_type -> spanward.control.v1.ListKeyspacesResponse
+	14, // 89: spanward.control.v1.Control.SetKeyspace:output_type -> spanward.control.v1.SetKeyspaceResponse
+	16, // 90: spanward.control.v1.Control.ChangeKeyspaceState:output_type -> spanward.control.v1.ChangeKeyspaceStateResponse
+	18, // 91: spanward.control.v1.Control.ListSpans:output_type -> spanward.control.v1.ListSpansResponse
+	20, // 92: spanward.control.v1.Control.AddSpan:output_type -> spanward.control.v1.AddSpanResponse
+	22, // 93: spanward.control.v1.Control.RemoveSpan:output_type -> spanward.control.v1.RemoveSpanResponse
+	24, // 94: spanward.control.v1.Control.MoveSpan:output_type -> spanward.control.v1.MoveSpanResponse
+	26, // 95: spanward.control.v1.Control.SplitSpan:output_type -> spanward.control.v1.SplitSpanResponse
+	28, // 96: spanward.control.v1.Control.MergeSpans:output_type -> spanward.control.v1.MergeSpansResponse
+	30, // 97: spanward.control.v1.Control.CancelOperator:output_type -> spanward.control.v1.CancelOperatorResponse
+	42, // 98: spanward.control.v1.Control.ListOperators:output_type -> spanward.control.v1.ListOperatorsResponse
+	44, // 99: spanward.control.v1.Control.WatchOperators:output_type -> spanward.control.v1.WatchOperatorsResponse
+	46, // 100: spanward.control.v1.Control.ListNodes:output_type -> spanward.control.v1.ListNodesResponse
+	32, // 101: spanward.control.v1.Control.EvictNode:output_type -> spanward.control.v1.EvictNodeResponse
+	34, // 102: spanward.control.v1.Control.CordonNode:output_type -> spanward.control.v1.CordonNodeResponse
+	36, // 103: spanward.control.v1.Control.UncordonNode:output_type -> spanward.control.v1.UncordonNodeResponse
+	38, // 104: spanward.control.v1.Control.DrainNode:output_type -> spanward.control.v1.DrainNodeResponse
+	40, // 105: spanward.control.v1.Control.SetNodeWeight:output_type -> spanward.control.v1.SetNodeWeightResponse
+	48, // 106: spanward.control.v1.Control.Lookup:output_type -> spanward.control.v1.LookupResponse
+	52, // 107: spanward.control.v1.Control.GetConfig:output_type -> spanward.control.v1.GetConfigResponse
+	54, // 108: spanward.control.v1.Control.SetConfig:output_type -> spanward.control.v1.SetConfigResponse
+	60, // 109: spanward.control.v1.Control.Plan:output_type -> spanward.control.v1.PlanResponse
+	62, // 110: spanward.control.v1.Control.ApplyPlan:output_type -> spanward.control.v1.ApplyPlanResponse
+	65, // 111: spanward.control.v1.Control.ListSchedulers:output_type -> spanward.control.v1.ListSchedulersResponse
+	67, // 112: spanward.control.v1.Control.SetScheduler:output_type -> spanward.control.v1.SetSchedulerResponse
+	86, // [86:113] is the sub-list for method output_type
+	59, // [59:86] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_api_control_v1_control_proto_init() }
@@ -5747,15 +5884,15 @@ func file_api_control_v1_control_proto_init() {
 	file_api_control_v1_control_proto_msgTypes[1].OneofWrappers = []any{}
 	file_api_control_v1_control_proto_msgTypes[3].OneofWrappers = []any{}
 	file_api_control_v1_control_proto_msgTypes[4].OneofWrappers = []any{}
-	file_api_control_v1_control_proto_msgTypes[53].OneofWrappers = []any{}
-	file_api_control_v1_control_proto_msgTypes[67].OneofWrappers = []any{}
+	file_api_control_v1_control_proto_msgTypes[55].OneofWrappers = []any{}
+	file_api_control_v1_control_proto_msgTypes[69].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_control_v1_control_proto_rawDesc), len(file_api_control_v1_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   82,
+			NumMessages:   84,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

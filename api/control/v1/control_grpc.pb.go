@@ -41,6 +41,7 @@ const (
 	Control_CordonNode_FullMethodName          = "/spanward.control.v1.Control/CordonNode"
 	Control_UncordonNode_FullMethodName        = "/spanward.control.v1.Control/UncordonNode"
 	Control_DrainNode_FullMethodName           = "/spanward.control.v1.Control/DrainNode"
+	Control_SetNodeWeight_FullMethodName       = "/spanward.control.v1.Control/SetNodeWeight"
 	Control_Lookup_FullMethodName              = "/spanward.control.v1.Control/Lookup"
 	Control_GetConfig_FullMethodName           = "/spanward.control.v1.Control/GetConfig"
 	Control_SetConfig_FullMethodName           = "/spanward.control.v1.Control/SetConfig"
@@ -80,6 +81,8 @@ type ControlClient interface {
 	UncordonNode(ctx context.Context, in *UncordonNodeRequest, opts ...grpc.CallOption) (*UncordonNodeResponse, error)
 	// DrainNode keeps new spans away from a node and moves those that it has elsewhere.
 	DrainNode(ctx context.Context, in *DrainNodeRequest, opts ...grpc.CallOption) (*DrainNodeResponse, error)
+	// SetNodeWeight says how much a node is to carry, compared with others.
+	SetNodeWeight(ctx context.Context, in *SetNodeWeightRequest, opts ...grpc.CallOption) (*SetNodeWeightResponse, error)
 	Lookup(ctx context.Context, in *LookupRequest, opts ...grpc.CallOption) (*LookupResponse, error)
 	// GetConfig returns the settings that count, and where each comes from.
 	GetConfig(ctx context.Context, in *GetConfigRequest, opts ...grpc.CallOption) (*GetConfigResponse, error)
@@ -311,6 +314,16 @@ func (c *controlClient) DrainNode(ctx context.Context, in *DrainNodeRequest, opt
 	return out, nil
 }
 
+func (c *controlClient) SetNodeWeight(ctx context.Context, in *SetNodeWeightRequest, opts ...grpc.CallOption) (*SetNodeWeightResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetNodeWeightResponse)
+	err := c.cc.Invoke(ctx, Control_SetNodeWeight_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *controlClient) Lookup(ctx context.Context, in *LookupRequest, opts ...grpc.CallOption) (*LookupResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(LookupResponse)
@@ -420,6 +433,8 @@ type ControlServer interface {
 	UncordonNode(context.Context, *UncordonNodeRequest) (*UncordonNodeResponse, error)
 	// DrainNode keeps new spans away from a node and moves those that it has elsewhere.
 	DrainNode(context.Context, *DrainNodeRequest) (*DrainNodeResponse, error)
+	// SetNodeWeight says how much a node is to carry, compared with others.
+	SetNodeWeight(context.Context, *SetNodeWeightRequest) (*SetNodeWeightResponse, error)
 	Lookup(context.Context, *LookupRequest) (*LookupResponse, error)
 	// GetConfig returns the settings that count, and where each comes from.
 	GetConfig(context.Context, *GetConfigRequest) (*GetConfigResponse, error)
@@ -499,6 +514,9 @@ func (UnimplementedControlServer) UncordonNode(context.Context, *UncordonNodeReq
 }
 func (UnimplementedControlServer) DrainNode(context.Context, *DrainNodeRequest) (*DrainNodeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DrainNode not implemented")
+}
+func (UnimplementedControlServer) SetNodeWeight(context.Context, *SetNodeWeightRequest) (*SetNodeWeightResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetNodeWeight not implemented")
 }
 func (UnimplementedControlServer) Lookup(context.Context, *LookupRequest) (*LookupResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Lookup not implemented")
@@ -870,6 +888,24 @@ func _Control_DrainNode_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Control_SetNodeWeight_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetNodeWeightRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).SetNodeWeight(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_SetNodeWeight_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).SetNodeWeight(ctx, req.(*SetNodeWeightRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Control_Lookup_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(LookupRequest)
 	if err := dec(in); err != nil {
@@ -1063,6 +1099,10 @@ var Control_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DrainNode",
 			Handler:    _Control_DrainNode_Handler,
+		},
+		{
+			MethodName: "SetNodeWeight",
+			Handler:    _Control_SetNodeWeight_Handler,
 		},
 		{
 			MethodName: "Lookup",
