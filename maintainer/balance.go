@@ -16,9 +16,10 @@ import (
 
 // balance accepts moves that make nodes carry alike, then splits and merges by load: the least urgent of what a leader does.
 // It waits like free placement for nodes to connect to a new leader, and for many that vanished at once: nobody knows what
-// the others carry then. And it waits until everything that has changed was looked at.
+// the others carry then. And it waits until everything that has changed was looked at, and nothing that could go anywhere waits
+// for room: what nobody owns yet levels nodes without a move.
 func (l *loop) balance(now time.Time) {
-	if l.starting || !l.settled.IsZero() || l.dirty.len() > 0 {
+	if l.starting || !l.settled.IsZero() || l.dirty.len() > 0 || l.placing() {
 		return
 	}
 	l.refreshFleet(now)

@@ -29,6 +29,16 @@ func (l *loop) room(in lane) int {
 	return most - len(l.asked[in.session])
 }
 
+// placing reports whether spans that could go anywhere wait for room.
+func (l *loop) placing() bool {
+	for in := range l.crowded {
+		if in.session == 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // crowd puts a span among those that wait until there is room.
 func (l *loop) crowd(in lane, r operator.Ref) {
 	q := l.crowded[in]

@@ -241,7 +241,7 @@ func (l *loop) leaving(d *draining, most int) (out []operator.Span) {
 }
 
 func (l *loop) evictee(s operator.Span) scheduler.Evictee {
-	out := scheduler.Evictee{Ref: s.Ref, Workload: l.state.Keyspace(s.Keyspace).Workload, From: s.Owner.Node, Rules: l.rulesOf(s.Keyspace)}
+	out := scheduler.Evictee{Ref: s.Ref, Load: l.loadOf(s.Ref), Workload: l.state.Keyspace(s.Keyspace).Workload, From: s.Owner.Node, Rules: l.rulesOf(s.Keyspace)}
 	out.Pin = pinOf(out.Rules, s)
 	if w := l.works[s.Ref]; w != nil && w.failures > 0 {
 		out.Avoid = slices.Clone(w.failedAt)

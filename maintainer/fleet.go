@@ -56,8 +56,8 @@ func (l *loop) noteFleet(m operator.Member, w *work, now time.Time) {
 		s.Avoid = w.failedAt
 	}
 	was, known := l.fleet.Span(m.Ref)
-	switch {
-	case known && was.Node == s.Node:
+	switch over := was.Flight != (scheduler.Flight{}) && s.Flight == (scheduler.Flight{}); {
+	case known && was.Node == s.Node && !over:
 		s.Since = was.Since
 	case known || !l.starting:
 		s.Since = now
@@ -76,6 +76,11 @@ func (l *loop) asksToOpen(r operator.Ref, node string) {
 		s.Node, s.Settled, s.Since = node, false, time.Now()
 		l.fleet.SetSpan(s)
 	}
+}
+
+// loadOf a span is what was heard of it last, from whomever; negative if that is unknown.
+func (l *loop) loadOf(r operator.Ref) float64 {
+	return loadOf(l.known.span(r), l.fleet.measures[r.Keyspace]).Load
 }
 
 // tellLoad tells the fleet what a span has reported last.

@@ -15,7 +15,7 @@ import (
 
 // giveWay ends an operator of balance, or of a split or merge for load, that stands in the way of a failover or a drain of the
 // same span. Past its commit point it is finished instead. It reports whether the operator is not to be carried on now.
-func (l *loop) giveWay(recs operator.Records, w *work, now time.Time) bool {
+func (l *loop) giveWay(recs operator.Records, now time.Time) bool {
 	m := recs.Members[0]
 	if m.Intent == nil || m.Intent.HandedOff || scheduler.ClassOf(m.Intent.By) < scheduler.ClassBalance {
 		return false

@@ -34,7 +34,7 @@ func (l *loop) look(r operator.Ref, now time.Time) {
 		w.retryAt, w.holdFor, w.failedOn = time.Time{}, operator.Identity{}, "" // it was closed because it was asked to be
 	}
 	waiting := w.waiting
-	if !l.giveWay(recs, w, now) {
+	if !l.giveWay(recs, now) {
 		waiting = l.goOn(recs, w, now)
 	}
 	l.noteLeaving(m, w, recs.Keyspace)

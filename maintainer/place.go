@@ -121,7 +121,7 @@ func (l *loop) placeClass(wants []want, class scheduler.Class, now time.Time) {
 	}
 	// The target of an accepted move was fit when it was accepted; being cordoned since does not stop the move.
 	l.assign(named, l.nodes(true, class), now)
-	why := ""
+	var why string
 	switch {
 	case !l.settled.IsZero():
 		why = "the leader is new: nodes are connecting"
@@ -163,7 +163,7 @@ func (l *loop) assign(wants []want, nodes []scheduler.Node, now time.Time) {
 
 func (l *loop) schedulerWant(w want) scheduler.Want {
 	ks := l.state.Keyspace(w.span.Keyspace)
-	out := scheduler.Want{Ref: w.span.Ref, Workload: ks.Workload, Only: w.only, Prefer: l.hold.prefers(w.span)}
+	out := scheduler.Want{Ref: w.span.Ref, Workload: ks.Workload, Only: w.only, Prefer: l.hold.prefers(w.span), Load: l.loadOf(w.span.Ref)}
 	// One that is to be removed is opened once, anywhere: rules that cannot be met must not keep it.
 	if i := w.span.Intent; i == nil || i.Kind != record.KindRemove {
 		out.Rules = l.rulesOf(w.span.Keyspace)
@@ -200,7 +200,7 @@ func (l *loop) nodes(named bool, class scheduler.Class) []scheduler.Node {
 		why := l.ineligible(n.Session, cfg, named)
 		out = append(out, scheduler.Node{
 			Name: n.Name, Session: n.Session, Workloads: n.Workloads, Labels: n.Labels, Eligible: why == "", Why: why,
-			Spans: spans, Capacity: capacity(n, named), Weight: cfg.Weight,
+			Spans: spans, Load: l.fleet.LoadOn(n.Name), Capacity: capacity(n, named), Weight: cfg.Weight,
 			Budget: l.room(lane{n.Session, class}),
 		})
 	}

@@ -30,7 +30,7 @@ func previewMoves(s *view.State, k *known, n *view.Node, out *controlv1.DrainNod
 			stuck(sp.Ref, "its keyspace has no readable record")
 		case sp.Intent == nil && s.Claim(sp.Ref) == nil && ks.State == record.KeyspaceRunning:
 			rules := rulesByName[sp.Keyspace]
-			in = append(in, scheduler.Evictee{Ref: sp.Ref, Workload: ks.Workload, From: n.Name, Rules: rules, Pin: pinOf(rules, *sp)})
+			in = append(in, scheduler.Evictee{Ref: sp.Ref, Workload: ks.Workload, From: n.Name, Rules: rules, Pin: pinOf(rules, *sp), Load: unknownLoad})
 		}
 	}
 	plan := scheduler.Drain(in, previewNodes(s, k, n.Name, rulesByName), map[string]int{n.Name: math.MaxInt})

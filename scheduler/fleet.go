@@ -193,6 +193,14 @@ func (f *Fleet) Span(r operator.Ref) (Span, bool) {
 // Len is how many spans there are.
 func (f *Fleet) Len() int { return len(f.items) }
 
+// LoadOn is the sum of the loads of the spans that a node has.
+func (f *Fleet) LoadOn(node string) float64 {
+	if h := f.hosts[node]; h != nil {
+		return h.load
+	}
+	return 0
+}
+
 // Nodes are all nodes as they will be, in the order of their names, without budgets. Of has what keyspaces with a spread
 // have on them.
 func (f *Fleet) Nodes() []Node {
