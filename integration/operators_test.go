@@ -87,6 +87,7 @@ type held struct {
 // arrange makes the keyspace, with every span where it is wanted.
 func arrange(t *testing.T, c *proc.Cluster) map[string]proc.Span {
 	t.Helper()
+	c.Do("scheduler", "pause", "balance") // else it would move what is arranged
 	args := []string{"keyspace", "create", "g", "--workload", "gate", "--wait", "--timeout", "60s"}
 	for letter := range letters {
 		args = append(args, "--range", letter+":"+string(letter[0]+1))
@@ -257,6 +258,7 @@ func TestEveryOperatorOfAMirrorWhileTheLeaderIsKilled(t *testing.T) {
 	for _, v := range deaths {
 		t.Run(v.name, func(t *testing.T) {
 			c := cluster(t, proc.Options{TTL: v.ttl}, 3)
+			c.Do("scheduler", "pause", "balance") // else it would hold spans that an operator is asked for
 			m := mirror(t, c, 8)
 			s := c.Running("copy", 8)
 			removed := s[2]
