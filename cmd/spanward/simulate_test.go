@@ -45,7 +45,7 @@ func TestSimulateJSONFromStdin(t *testing.T) {
 		Name      string
 		Operators struct{ Failover int }
 	}
-	if err := json.Unmarshal([]byte(term.stdout.String()), &got); err != nil || got.Operators.Failover != 10 || got.Name != "standard input" {
+	if err := json.Unmarshal(term.stdout.Bytes(), &got); err != nil || got.Operators.Failover != 10 || got.Name != "standard input" {
 		t.Errorf("got %+v, %v, of %s", got, err, term.stdout.String())
 	}
 }
