@@ -41,6 +41,17 @@ func (l *locks) take(ctx context.Context, names ...string) (release func(), err 
 	return release, nil
 }
 
+// try takes one lock if nobody holds it.
+func (l *locks) try(name string) (release func(), ok bool) {
+	select {
+	case <-l.enter(name).free:
+		return func() { l.leave(name, true) }, true
+	default:
+		l.leave(name, false)
+		return nil, false
+	}
+}
+
 func (l *locks) enter(name string) *lock {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -1,17 +1,13 @@
 package maintainer
 
 import (
-	"slices"
 	"time"
-
-	"go.uber.org/zap"
 
 	"github.com/spanward/spanward/internal/record"
 	"github.com/spanward/spanward/internal/settings"
 	"github.com/spanward/spanward/internal/txn"
 	"github.com/spanward/spanward/operator"
 	"github.com/spanward/spanward/scheduler"
-	"github.com/spanward/spanward/view"
 )
 
 // balance accepts moves that make nodes carry alike, then splits and merges by load: the least urgent of what a leader does.
@@ -31,13 +27,7 @@ func (l *loop) balance(now time.Time) {
 			l.acceptBalance(mv, now)
 		}
 	}
-	splits, merges := l.fleet.SplitsAndMerges(now)
-	for _, s := range splits {
-		l.acceptSplit(s, now)
-	}
-	for _, m := range merges {
-		l.acceptMerge(m, now)
-	}
+	l.reshape(now)
 }
 
 // balanceNap shortens a nap to when balance may find something though nothing changes.
@@ -70,48 +60,7 @@ func (l *loop) acceptBalance(mv scheduler.Move, now time.Time) {
 	}
 	i := l.intent(record.KindMove, record.ByBalance, mv.Reason, spans, now)
 	i.To = mv.To
-	l.acceptPlanned(spans, i, "maintainer/balance/accept")
-}
-
-func (l *loop) acceptSplit(s scheduler.Split, now time.Time) {
-	spans, ok := l.free(s.Ref.Keyspace, s.Ref)
-	if !ok {
-		l.dirty.push(s.Ref)
-		return
-	}
-	if _, err := spans[0].Range.Split(s.At...); err != nil {
-		l.log.Warn("a workload proposes keys that its span cannot be split at", refField(s.Ref), zap.Error(err))
-		l.dirty.push(s.Ref)
-		return
-	}
-	i := l.intent(record.KindSplit, record.ByLoad, s.Reason, spans, now)
-	i.At = s.At
-	for n := range len(s.At) + 1 {
-		i.Results = append(i.Results, string(spanID(i.Operator, n)))
-	}
-	l.acceptPlanned(spans, i, "maintainer/load/accept")
-}
-
-func (l *loop) acceptMerge(m scheduler.Merge, now time.Time) {
-	refs := make([]operator.Ref, len(m.Spans))
-	for n, id := range m.Spans {
-		refs[n] = operator.Ref{Keyspace: m.Keyspace, ID: id}
-	}
-	spans, ok := l.free(m.Keyspace, refs...)
-	if ok {
-		slices.SortFunc(spans, func(a, b operator.Span) int { return a.Range.Compare(b.Range) })
-		ok = read(l.state, func(s *view.State) error { return adjacent(s, spans) }) == nil
-	}
-	if !ok {
-		for _, r := range refs {
-			l.dirty.push(r)
-		}
-		return
-	}
-	i := l.intent(record.KindMerge, record.ByLoad, m.Reason, spans, now)
-	i.From = ""
-	i.Results = []string{string(spanID(i.Operator, 0))}
-	l.acceptPlanned(spans, i, "maintainer/load/accept")
+	l.acceptPlanned(spans, i, "maintainer/balance/accept", nil)
 }
 
 // free reads spans again, since the compares of an operator are made of the records: false if by now something is in flight
@@ -144,20 +93,25 @@ func (l *loop) intent(kind record.Kind, by record.By, reason string, spans []ope
 }
 
 // acceptPlanned writes an operator into the records of its spans. From here on it is carried out like any other, whoever
-// leads. Nothing else is decided about any of them before the answer.
-func (l *loop) acceptPlanned(spans []operator.Span, i *record.Intent, point string) {
+// leads. Nothing else is decided about any of them before the answer; answered, if there is one, hears of it.
+func (l *loop) acceptPlanned(spans []operator.Span, i *record.Intent, point string, answered func(txn.Result)) {
 	first := spans[0].Ref
 	for _, s := range spans {
 		l.work(s.Ref).writing = true
 		l.stay(s.Ref)
 		l.head(s.Ref, headingOf(i, l.counted[s.Ref]), false)
 	}
-	l.accepted[plannerOf(i)]++
 	l.writes = append(l.writes, write{
 		ref: first, point: point, part: operator.Accept(l.m.cfg.Layout, spans, i), alone: len(spans) > 1,
 		done: func(res txn.Result, err error) {
+			if err == nil && res.Outcome == txn.Done {
+				l.accepted[plannerOf(i)]++
+			}
 			for _, s := range spans {
 				l.wrote(s.Ref, res, err)
+			}
+			if answered != nil {
+				answered(res)
 			}
 		},
 	})

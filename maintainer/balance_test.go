@@ -408,3 +408,28 @@ func TestFailoverGoesByLoad(t *testing.T) {
 		w.shares(map[string]int{"n2": 4, "n3": 5}, time.Minute)
 	})
 }
+
+// However hot its spans are, and however many the scheduler would split at once, a keyspace has no more than it may.
+func TestSplitsForLoadKeepTheLimit(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.led("n1")
+		refs := w.keyspace("ks", 4)
+		w.mustSet("m1", "", "reshape.in-flight=10")
+		w.mustSet("m1", "ks", "split.load=10", "split.after=1s", "reshape.min-age=1s", "max-spans=6")
+		w.owned("ks", 4, time.Minute)
+		w.nodes[0].answers(func(*sessionv1.Ask) sessionv1.StageResult_Result { return sessionv1.StageResult_RESULT_REFUSED })
+		split := w.split("m1", refs[0], "0000005")
+		for n, r := range refs[1:] {
+			w.nodes[0].loaded(r, 100, fmt.Sprintf("%06d5", n+1))
+		}
+		time.Sleep(30 * time.Second)
+		if n := len(w.inFlight()); n != 2 {
+			t.Errorf("%d splits in flight", n)
+		}
+		w.nodes[0].answers(nil)
+		w.outcome("ks", split.GetId(), time.Minute)
+		w.owned("ks", 6, time.Minute)
+		time.Sleep(30 * time.Second)
+		w.owned("ks", 6, time.Second)
+	})
+}

@@ -262,7 +262,7 @@ func (l *loop) targets() []scheduler.Node {
 func (l *loop) acceptDrain(s operator.Span, mv scheduler.Move, now time.Time) {
 	i := l.intent(record.KindMove, record.ByDrain, mv.Reason, []operator.Span{s}, now)
 	i.To = mv.To
-	l.acceptPlanned([]operator.Span{s}, i, "maintainer/drain/accept")
+	l.acceptPlanned([]operator.Span{s}, i, "maintainer/drain/accept", nil)
 }
 
 // showDrain tells what the drain of a node waits for, and whether it is over.
