@@ -245,6 +245,7 @@ func (l *loop) askOpen(p want, node string, session int64, now time.Time) {
 		action: sessionv1.Ask_ACTION_OPEN, node: node, session: session, by: p.by, why: p.why,
 	}, now)
 	l.count(p.span.Ref, w.ask.who())
+	l.countPlacement(p)
 	l.asksToOpen(p.span.Ref, node)
 	l.wait(p.span.Ref, w, "")
 }

@@ -71,11 +71,12 @@ func (n *numbers) shared() shared {
 type maintainerStats interface {
 	Stats() maintainer.Stats
 	Overview() *overview
+	Scheduling() *maintainer.Scheduling
 }
 
 func maintainerNumbers(m maintainerStats) prometheus.Collector {
 	n := &numbers{}
-	common, own, cluster := n.shared(), n.maintainer(), n.cluster()
+	common, own, cluster, planners := n.shared(), n.maintainer(), n.cluster(), n.scheduling()
 	n.gather = func(put put) {
 		s := m.Stats()
 		put(common.sessions, float64(s.Sessions))
@@ -86,6 +87,9 @@ func maintainerNumbers(m maintainerStats) prometheus.Collector {
 		own.gather(put, s)
 		if o := m.Overview(); o != nil {
 			cluster.gather(put, output.FromStatus(o))
+		}
+		if s := m.Scheduling(); s != nil {
+			planners.gather(put, s)
 		}
 	}
 	return n

@@ -48,6 +48,20 @@ func (l leading) Overview() *overview {
 	}
 }
 
+func (l leading) Scheduling() *maintainer.Scheduling {
+	if l.follows {
+		return nil
+	}
+	return &maintainer.Scheduling{
+		Planners: []*controlv1.Scheduler{
+			{Name: "balance", State: "on", InFlight: 3, Limit: 8, Waiting: 2, Accepted: 70},
+			{Name: "placement", State: "paused", Waiting: 4},
+		},
+		Nodes:         []maintainer.Carried{{Node: "n1", Spans: 6, Load: 1.5}, {Node: "n2", Spans: 2}},
+		SpanImbalance: 1.5,
+	}
+}
+
 type working struct{}
 
 func (working) Stats() dispatcher.Stats {
@@ -98,7 +112,11 @@ func TestNumbersAreWhatTheRoleSays(t *testing.T) {
 		"spanward_leader": 1, "spanward_term": 812, "spanward_takeover_seconds,first_write": 0.003, "spanward_takeover_seconds,view": 0.001,
 		"spanward_spans,orders,running": 8, "spanward_spans,new,absent": 1, "spanward_spans,new,running": 0, "spanward_nodes,ready": 2,
 		"spanward_operators,handed_off": 1, "spanward_problems,failing": 2, "spanward_keyspace_lag_seconds,orders": 1.5,
-		"spanward_keyspace_checkpoint,orders": 42, "spanward_asks_total": 7, "spanward_etcd_changes_total": 5, "spanward_may_act_seconds": 4,
+		"spanward_keyspace_checkpoint,orders":      42,
+		"spanward_planner_operators_total,balance": 70, "spanward_planner_in_flight,balance": 3, "spanward_planner_in_flight_limit,balance": 8,
+		"spanward_planner_waiting_spans,placement": 4, "spanward_planner_paused,balance": 0, "spanward_planner_paused,placement": 1,
+		"spanward_node_spans,n1": 6, "spanward_node_load,n1": 1.5, "spanward_node_load,n2": 0, "spanward_imbalance,spans": 1.5,
+		"spanward_asks_total": 7, "spanward_etcd_changes_total": 5, "spanward_may_act_seconds": 4,
 	} {
 		if got, ok := m[name]; !ok || got != want {
 			t.Errorf("%s is %v, %v, want %v", name, got, ok, want)
@@ -115,8 +133,15 @@ func TestNumbersAreWhatTheRoleSays(t *testing.T) {
 	if _, known := m["spanward_keyspace_lag_seconds,new"]; known {
 		t.Error("a lag that nobody knows is shown")
 	}
-	if _, shown := follower["spanward_nodes,ready"]; shown {
-		t.Error("one that does not lead speaks for the cluster")
+	for _, name := range []string{"spanward_planner_in_flight_limit,placement", "spanward_imbalance,load"} {
+		if got, shown := m[name]; shown {
+			t.Errorf("%s is shown as %v: there is none", name, got)
+		}
+	}
+	for _, name := range []string{"spanward_nodes,ready", "spanward_planner_paused,balance", "spanward_node_spans,n1"} {
+		if _, shown := follower[name]; shown {
+			t.Errorf("one that does not lead speaks for the cluster: %s", name)
+		}
 	}
 }
 
