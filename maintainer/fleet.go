@@ -8,13 +8,6 @@ import (
 	"github.com/spanward/spanward/scheduler"
 )
 
-const (
-	// failingOn is how many spans must have failed last on one node before balance gives it no more.
-	failingOn = 3
-	// longestWarmUp bounds how long a node that is lost again and again must be there before balance gives it spans.
-	longestWarmUp = 10 * time.Minute
-)
-
 // fleet is the cluster as balance sees it, and what else is known of nodes that keeps it from giving them more. A turn costs
 // what has changed.
 type fleet struct {
@@ -194,33 +187,15 @@ func (l *loop) refreshFleet(now time.Time) {
 
 // notYet is why balance gives nothing to a node that may be given what nobody owns, "" if it may.
 func (l *loop) notYet(n scheduler.Node, now time.Time) string {
-	switch {
-	case l.catchesUp(n.Session):
-		return "catching up"
-	case l.fleet.failing[n.Name] >= failingOn:
-		return "failing"
-	}
-	if warm := l.warmAt(n); now.Before(warm) {
-		l.fleet.again = earliest(l.fleet.again, warm)
-		return "just started"
-	}
-	return ""
-}
-
-// warmAt is when a node has been there for long enough to be worth a move: one that is lost again and again must stay
-// longer each time, or each of its returns would move spans to it only for them to be lost with it.
-func (l *loop) warmAt(n scheduler.Node) time.Time {
-	since, ok := l.fleet.seen[n.Session]
-	if !ok {
-		return time.Time{}
-	}
-	wait := l.tuned.BalanceWarmUp
-	for _, loss := range l.m.past.recent(burstMemory) {
-		if loss.Node == n.Name {
-			wait = min(2*wait, longestWarmUp)
+	why := scheduler.Unready(l.fleet.arriving[n.Session], l.tuned.BalanceNodeInFlight, l.fleet.failing[n.Name])
+	if since, ok := l.fleet.seen[n.Session]; ok && why == "" {
+		warm := since.Add(scheduler.WarmUp(l.tuned.BalanceWarmUp, n.Name, l.m.past.recent(burstMemory)))
+		if now.Before(warm) {
+			l.fleet.again = earliest(l.fleet.again, warm)
+			return "just started"
 		}
 	}
-	return since.Add(wait)
+	return why
 }
 
 // noteSession remembers since when a node is there.

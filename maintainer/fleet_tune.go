@@ -13,7 +13,7 @@ import (
 // tuneFleet has the fleet go by the settings that count.
 func (l *loop) tuneFleet() {
 	l.fleet.stale = true
-	l.fleet.Configure(balanceConfig(l.tuned.Values), l.tuned.ReshapeInFlight)
+	l.fleet.Configure(l.tuned.Values.Balance(), l.tuned.ReshapeInFlight)
 	for _, name := range read(l.state, (*view.State).Names) {
 		l.tuneKeyspace(name)
 	}
@@ -27,7 +27,7 @@ func (l *loop) tuneKeyspace(name string) {
 		return
 	}
 	v := l.tuned.Of(ks.Settings)
-	c := reshapeConfig(v)
+	c := v.Reshape()
 	if l.tuned.Paused(settings.PlannerSplit) {
 		c.SplitLoad, c.SplitSize = 0, 0
 	}

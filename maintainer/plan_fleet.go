@@ -45,11 +45,11 @@ func newProspect(f planFacts, c nodeChanges, k *known, now time.Time) *prospect 
 
 // configure has the planners go by the settings that count, without budgets: what is left for later is to be seen, too.
 func (p *prospect) configure() {
-	b := balanceConfig(p.values)
+	b := p.values.Balance()
 	b.InFlight, b.NodeInFlight, b.KeyspaceInFlight = 0, 0, 0
 	p.fleet.Configure(b, 0)
 	for name := range p.keyspaces {
-		p.fleet.SetKeyspace(name, reshapeConfig(p.settings(name)))
+		p.fleet.SetKeyspace(name, p.settings(name).Reshape())
 	}
 }
 

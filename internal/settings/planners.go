@@ -1,5 +1,7 @@
 package settings
 
+import "github.com/spanward/spanward/scheduler"
+
 // The planners of the scheduler, by the names that people pause them by.
 const (
 	PlannerPlacement = "placement"
@@ -54,4 +56,22 @@ func planners() (out []Setting) {
 		})
 	}
 	return out
+}
+
+// Balance is what nodes are levelled by.
+func (v Values) Balance() scheduler.BalanceConfig {
+	return scheduler.BalanceConfig{
+		CountTolerance: v.BalanceTolerance, LoadTolerance: v.BalanceLoadTolerance, Cooldown: v.BalanceCooldown,
+		InFlight: v.BalanceInFlight, NodeInFlight: v.BalanceNodeInFlight, KeyspaceInFlight: v.BalanceKeyspaceInFlight,
+	}
+}
+
+// Reshape is what the spans of a keyspace are split and merged by, of the values that count in it. Whether these planners are
+// paused is another question.
+func (v Values) Reshape() scheduler.ReshapeConfig {
+	return scheduler.ReshapeConfig{
+		SplitLoad: v.SplitLoad, SplitSize: v.SplitSize, SplitAfter: v.SplitAfter,
+		MergeLoad: v.MergeLoad, MergeSize: v.MergeSize, MergeAfter: v.MergeAfter,
+		MinAge: v.ReshapeMinAge, MaxSpans: v.MaxSpans,
+	}
 }

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -332,21 +333,12 @@ func (e *engine) settle(ks *keyspace) {
 // configure takes the settings of the cluster over.
 func (e *engine) configure() {
 	e.values, _, _ = settings.Resolve(settings.Layers{Cluster: e.set})
-	v := &e.values
-	e.fleet.Configure(scheduler.BalanceConfig{
-		CountTolerance: v.BalanceTolerance, LoadTolerance: v.BalanceLoadTolerance, Cooldown: v.BalanceCooldown,
-		InFlight: v.BalanceInFlight, NodeInFlight: v.BalanceNodeInFlight, KeyspaceInFlight: v.BalanceKeyspaceInFlight,
-	}, v.ReshapeInFlight)
+	e.fleet.Configure(e.values.Balance(), e.values.ReshapeInFlight)
 }
 
 func (e *engine) configureKeyspace(ks *keyspace) {
 	ks.values, _, _ = settings.Resolve(settings.Layers{Cluster: e.set, Keyspace: ks.Settings})
-	v := &ks.values
-	c := scheduler.ReshapeConfig{
-		SplitLoad: v.SplitLoad, SplitSize: v.SplitSize, SplitAfter: v.SplitAfter,
-		MergeLoad: v.MergeLoad, MergeSize: v.MergeSize, MergeAfter: v.MergeAfter,
-		MinAge: v.ReshapeMinAge, MaxSpans: v.MaxSpans,
-	}
+	c := ks.values.Reshape()
 	if e.values.Paused(settings.PlannerSplit) {
 		c.SplitLoad, c.SplitSize = 0, 0
 	}
@@ -374,37 +366,19 @@ func (e *engine) tellNode(n *node) {
 	})
 }
 
-const (
-	// failingOn is how many spans must have failed last on one node before balance gives it no more, and longestWarmUp how
-	// long one that is lost again and again must be there at most. The leader has the same numbers.
-	failingOn     = 3
-	longestWarmUp = 10 * time.Minute
-)
-
 // notYet is why balance gives nothing to a node, "" if it may.
 func (e *engine) notYet(n *node) string {
 	arriving := 0
 	for _, asked := range n.asked {
 		arriving += asked
 	}
-	switch why := n.why(); {
-	case why != "":
+	if why := cmp.Or(n.why(), scheduler.Unready(arriving, e.values.BalanceNodeInFlight, n.failing)); why != "" {
 		return why
-	case arriving > e.values.BalanceNodeInFlight:
-		return "catching up"
-	case n.failing >= failingOn:
-		return "failing"
 	}
 	if n.seen == 0 {
 		return ""
 	}
-	wait := e.values.BalanceWarmUp
-	for _, l := range e.leader.losses {
-		if l.Node == n.name {
-			wait = min(2*wait, longestWarmUp)
-		}
-	}
-	if warm := n.seen + wait; e.now < warm {
+	if warm := n.seen + scheduler.WarmUp(e.values.BalanceWarmUp, n.name, e.leader.losses); e.now < warm {
 		e.planBy(warm)
 		return "just started"
 	}

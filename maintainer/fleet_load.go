@@ -10,23 +10,6 @@ import (
 // unknownLoad is what the planners take for not reported.
 const unknownLoad = -1
 
-// balanceConfig is what nodes are levelled by.
-func balanceConfig(v settings.Values) scheduler.BalanceConfig {
-	return scheduler.BalanceConfig{
-		CountTolerance: v.BalanceTolerance, LoadTolerance: v.BalanceLoadTolerance, Cooldown: v.BalanceCooldown,
-		InFlight: v.BalanceInFlight, NodeInFlight: v.BalanceNodeInFlight, KeyspaceInFlight: v.BalanceKeyspaceInFlight,
-	}
-}
-
-// reshapeConfig is what the spans of a keyspace are split and merged by, given the settings that count in it.
-func reshapeConfig(v settings.Values) scheduler.ReshapeConfig {
-	return scheduler.ReshapeConfig{
-		SplitLoad: v.SplitLoad, SplitSize: v.SplitSize, SplitAfter: v.SplitAfter,
-		MergeLoad: v.MergeLoad, MergeSize: v.MergeSize, MergeAfter: v.MergeAfter,
-		MinAge: v.ReshapeMinAge, MaxSpans: v.MaxSpans,
-	}
-}
-
 // loadOf is what a span has reported, by the measure of its keyspace.
 func loadOf(k spanKnown, measure string) scheduler.Load {
 	l := scheduler.Load{Load: unknownLoad, Size: numberHeard(k.size), SplitKeys: k.splitKeys}
