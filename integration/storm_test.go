@@ -68,6 +68,7 @@ func TestStorm(t *testing.T) {
 	c.Do("keyspace", "create", "gated", "--workload", "gate", "--range", "pkg/a:pkg/d", "--range", "pkg/d:pkg/h",
 		"--range", "pkg/h:pkg/m", "--wait", "--timeout", "120s")
 	t.Logf("all spans run after %v", time.Since(began).Round(time.Millisecond))
+	eager(c)
 	ctx, stop := context.WithCancel(context.Background())
 	m.stop = stop
 	m.wg.Add(1)
@@ -85,6 +86,7 @@ func TestStorm(t *testing.T) {
 	t.Logf("the storm was over after %v", time.Since(began).Round(time.Millisecond))
 	calm()
 	wait()
+	lazy(c)
 	began = time.Now()
 	g.whole(t)
 	t.Logf("everything is quiet after %v", time.Since(began).Round(time.Millisecond))
@@ -101,6 +103,7 @@ func TestStorm(t *testing.T) {
 	t.Logf("history, check and event logs took %v", time.Since(began).Round(time.Millisecond))
 	r.Ranges = slices.DeleteFunc(r.Ranges, func(s audit.RangeStats) bool { return s.Keyspace != "copy" })
 	t.Logf("%v; %d openings; longest time without an owner %v (%v)", struck, r.Openings, r.Longest().Gap, r.Longest().Range)
+	t.Logf("by the scheduler itself: %v", ofTheScheduler(t, c))
 	t.Logf("%d commands, %d of them repeated; ended: %v; refused: %v", len(g.asked), g.repeated(), ended, refused)
 	if struck["maintainers killed"] == 0 || struck["dispatchers killed"] == 0 {
 		t.Error("the storm has killed nobody")
@@ -314,4 +317,30 @@ func (s *strikes) start(names []string) {
 			s.c.Maintainer(name)
 		}
 	}
+}
+
+// eager has the scheduler do by itself as much as it can.
+func eager(c *proc.Cluster) {
+	c.Do("config", "set", "balance.cooldown=1s", "balance.warm-up=100ms", "balance.tolerance=0.01", "balance.load-tolerance=0.05")
+	c.Do("config", "set", "--keyspace", "copy", "split.load=30", "split.after=2s", "merge.load=25", "merge.after=3s",
+		"reshape.min-age=2s", "max-spans=40")
+}
+
+// lazy has it do nothing any more, so that there is an end.
+func lazy(c *proc.Cluster) {
+	for _, planner := range []string{"balance", "split", "merge"} {
+		c.Do("scheduler", "pause", planner)
+	}
+}
+
+// ofTheScheduler counts the operators that nobody has asked for.
+func ofTheScheduler(t *testing.T, c *proc.Cluster) map[string]int {
+	t.Helper()
+	out := map[string]int{}
+	for _, o := range past(t, c) {
+		if o.By == "balance" || o.By == "load" {
+			out[o.Type+" "+o.Outcome]++
+		}
+	}
+	return out
 }

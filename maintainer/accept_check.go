@@ -8,6 +8,7 @@ import (
 	controlv1 "github.com/spanward/spanward/api/control/v1"
 	"github.com/spanward/spanward/internal/fault"
 	"github.com/spanward/spanward/internal/record"
+	"github.com/spanward/spanward/internal/settings"
 	"github.com/spanward/spanward/span"
 	"github.com/spanward/spanward/view"
 )
@@ -84,7 +85,7 @@ func (c *control) validate(workload string, set map[string]string, fresh, all []
 	if err := checkSettings(set); err != nil {
 		return err
 	}
-	if err := checkOwnSettings(set); err != nil {
+	if err := settings.CheckKeyspace(set); err != nil {
 		return err
 	}
 	if err := checkRules(set); err != nil {
@@ -94,7 +95,7 @@ func (c *control) validate(workload string, set map[string]string, fresh, all []
 	if check == nil {
 		return nil
 	}
-	set = workloadSettings(set)
+	set = settings.OfWorkload(set)
 	for _, r := range fresh {
 		if err := check(set, []span.Range{r}); err != nil {
 			return explained(err, workload)

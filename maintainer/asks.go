@@ -7,6 +7,7 @@ import (
 
 	sessionv1 "github.com/spanward/spanward/api/session/v1"
 	"github.com/spanward/spanward/internal/record"
+	"github.com/spanward/spanward/internal/settings"
 	"github.com/spanward/spanward/operator"
 )
 
@@ -52,7 +53,7 @@ func (l *loop) askMember(s operator.Span, action sessionv1.Ask_Action) *sessionv
 // so every ask says what is to be run.
 func (l *loop) queue(session int64, a *sessionv1.Ask) {
 	ks := l.state.Keyspace(a.GetKeyspace())
-	a.Workload, a.Settings = ks.Workload, workloadSettings(ks.Settings)
+	a.Workload, a.Settings = ks.Workload, settings.OfWorkload(ks.Settings)
 	l.out[session] = append(l.out[session], a)
 }
 

@@ -9,6 +9,7 @@ import (
 	controlv1 "github.com/spanward/spanward/api/control/v1"
 	"github.com/spanward/spanward/internal/fault"
 	"github.com/spanward/spanward/internal/output"
+	"github.com/spanward/spanward/internal/settings"
 	"github.com/spanward/spanward/span"
 	"github.com/spanward/spanward/workload/mirror"
 )
@@ -48,7 +49,7 @@ func (a *app) mirrorDiff(ctx context.Context, c *cluster, ks string, source, des
 	if err != nil {
 		return err
 	}
-	o := mirror.DiffOptions{Cluster: a.cluster.name, Keyspace: ks, Settings: k.GetSet(), Progress: a.progress("keys compared")}
+	o := mirror.DiffOptions{Cluster: a.cluster.name, Keyspace: ks, Settings: settings.OfWorkload(k.GetSet()), Progress: a.progress("keys compared")}
 	for _, s := range spans {
 		o.Spans = append(o.Spans, span.Range{Start: string(s.GetStart()), End: string(s.GetEnd())})
 	}
