@@ -79,7 +79,7 @@ own and the next one may lead at any moment.`,
 		},
 	}
 	cmd.RunE = a.changing(&f, func(ctx context.Context, c *cluster, args []string) error {
-		set, err := settings("key", args)
+		set, err := keyValues("key", args)
 		if err != nil {
 			return err
 		}

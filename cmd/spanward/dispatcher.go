@@ -74,7 +74,7 @@ func (a *app) serveDispatcher(ctx context.Context, f *dispatcherCommand) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	labels, err := settings("--label", f.labels)
+	labels, err := keyValues("--label", f.labels)
 	if err != nil {
 		return err
 	}

@@ -87,7 +87,7 @@ func (a *app) newKeyspaceSet() *cobra.Command {
 			return nil
 		},
 		RunE: a.changing(&f, func(ctx context.Context, c *cluster, args []string) error {
-			set, err := settings("setting", args[1:])
+			set, err := keyValues("setting", args[1:])
 			if err != nil {
 				return err
 			}

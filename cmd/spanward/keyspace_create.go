@@ -72,7 +72,7 @@ func (a *app) createKeyspace(ctx context.Context, c *cluster, f *keyspaceCreate,
 	if req.Ranges, err = a.readRanges(f.ranges, f.file); err != nil {
 		return err
 	}
-	if req.Set, err = settings("--set", f.set); err != nil {
+	if req.Set, err = keyValues("--set", f.set); err != nil {
 		return err
 	}
 	if f.workload == "" {
@@ -206,8 +206,8 @@ func wireRange(r span.Range) *controlv1.Range {
 	return &controlv1.Range{Start: []byte(r.Start), End: []byte(r.End)}
 }
 
-// settings reads k=v pairs.
-func settings(field string, pairs []string) (map[string]string, error) {
+// keyValues reads k=v pairs.
+func keyValues(field string, pairs []string) (map[string]string, error) {
 	out := map[string]string{}
 	for _, pair := range pairs {
 		k, v, ok := strings.Cut(pair, "=")
