@@ -322,8 +322,8 @@ func (s *strikes) start(names []string) {
 // eager has the scheduler do by itself as much as it can.
 func eager(c *proc.Cluster) {
 	c.Do("config", "set", "balance.cooldown=1s", "balance.warm-up=100ms", "balance.tolerance=0.01", "balance.load-tolerance=0.05")
-	c.Do("config", "set", "--keyspace", "copy", "split.load=30", "split.after=2s", "merge.load=25", "merge.after=3s",
-		"reshape.min-age=2s", "max-spans=40")
+	c.Do("config", "set", "--keyspace", "copy", "split.load=10", "split.after=300ms", "merge.load=4", "merge.after=300ms",
+		"reshape.min-age=500ms", "max-spans=40")
 }
 
 // lazy has it do nothing any more, so that there is an end.

@@ -10,7 +10,7 @@ import (
 	controlv1 "github.com/spanward/spanward/api/control/v1"
 	"github.com/spanward/spanward/internal/fault"
 	"github.com/spanward/spanward/internal/output"
-	tunable "github.com/spanward/spanward/internal/settings"
+	"github.com/spanward/spanward/internal/settings"
 	"github.com/spanward/spanward/keys"
 )
 
@@ -103,7 +103,7 @@ own and the next one may lead at any moment.`,
 // settingNames are what can be set, each with the sign after it, without those that are there already.
 func settingNames(ofKeyspace bool, args []string) []string {
 	var out []string
-	for _, s := range tunable.All() {
+	for _, s := range settings.All() {
 		there := slices.ContainsFunc(args, func(arg string) bool { return strings.HasPrefix(arg, s.Name+"=") })
 		if !there && (ofKeyspace && s.OfKeyspace() || !ofKeyspace && s.OfCluster()) {
 			out = append(out, s.Name+"=")

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/spanward/spanward/internal/fault"
-	tunable "github.com/spanward/spanward/internal/settings"
+	"github.com/spanward/spanward/internal/settings"
 	"github.com/spanward/spanward/maintainer"
 	"github.com/spanward/spanward/workload/mirror"
 )
@@ -38,7 +38,7 @@ On SIGTERM and Ctrl-C a leader resigns in favour of another. A second signal kil
 		RunE: a.action(func(ctx context.Context, _ []string) error { return a.serveMaintainer(ctx, &m) }),
 	}
 	m.register(cmd)
-	standard := tunable.Defaults()
+	standard := settings.Defaults()
 	cmd.Flags().DurationVar(&m.historyAge, "history-age", standard.HistoryAge,
 		"how long finished operators are remembered, and their request ids; at least 5m")
 	cmd.Flags().IntVar(&m.historyCount, "history-count", standard.HistoryCount, "how many of them are remembered for each keyspace; 1 to 1000000")
@@ -84,7 +84,7 @@ func (a *app) serveMaintainer(ctx context.Context, f *maintainerCommand) error {
 	}
 	defer b.close()
 	address := f.announced(b.listener)
-	standard := tunable.Defaults()
+	standard := settings.Defaults()
 	m, err := maintainer.New(maintainer.Config{
 		Layout: b.layout, Name: f.name, Advertise: address, Listener: b.listener, ServerTLS: b.serverTLS, TLS: b.clientTLS,
 		Client: b.etcd, Version: ownVersion().Version, Logger: b.log, Failpoints: b.failpoints, TTL: f.ttl,

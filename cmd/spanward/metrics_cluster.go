@@ -3,7 +3,7 @@ package main
 import (
 	controlv1 "github.com/spanward/spanward/api/control/v1"
 	"github.com/spanward/spanward/internal/output"
-	tunable "github.com/spanward/spanward/internal/settings"
+	"github.com/spanward/spanward/internal/settings"
 	"github.com/spanward/spanward/maintainer"
 )
 
@@ -75,7 +75,7 @@ func (m ofScheduling) gather(put put, s *maintainer.Scheduling) {
 			put(m.limit, float64(p.GetLimit()), p.GetName())
 		}
 		put(m.waiting, float64(p.GetWaiting()), p.GetName())
-		put(m.paused, oneIf(p.GetState() == tunable.PlannerPaused), p.GetName())
+		put(m.paused, oneIf(p.GetState() == settings.PlannerPaused), p.GetName())
 	}
 	for _, n := range s.Nodes {
 		put(m.spans, float64(n.Spans), n.Node)

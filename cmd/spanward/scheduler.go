@@ -10,7 +10,7 @@ import (
 	controlv1 "github.com/spanward/spanward/api/control/v1"
 	"github.com/spanward/spanward/internal/fault"
 	"github.com/spanward/spanward/internal/output"
-	tunable "github.com/spanward/spanward/internal/settings"
+	"github.com/spanward/spanward/internal/settings"
 )
 
 func (a *app) newScheduler() *cobra.Command {
@@ -81,12 +81,12 @@ func (a *app) setScheduler(ctx context.Context, c *cluster, req *controlv1.SetSc
 	if err != nil {
 		return err
 	}
-	if req.GetPaused() && req.GetName() == tunable.PlannerPlacement {
+	if req.GetPaused() && req.GetName() == settings.PlannerPlacement {
 		a.note("while placement is paused the spans of nodes that are lost stay without an owner: `spanward scheduler resume placement`")
 	}
 	return a.printer().Scheduler(output.FromScheduler(resp.GetScheduler()))
 }
 
 func planners() []string {
-	return namesOf(tunable.Planners[:], func(p tunable.Planner) string { return p.Name })
+	return namesOf(settings.Planners[:], func(p settings.Planner) string { return p.Name })
 }
