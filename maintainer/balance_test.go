@@ -433,3 +433,34 @@ func TestSplitsForLoadKeepTheLimit(t *testing.T) {
 		w.owned("ks", 6, time.Second)
 	})
 }
+
+// What nobody owns yet levels nodes without a move: balance waits while it waits for room.
+func TestBalanceWaitsForWhatIsPlaced(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.led("n1")
+		w.keyspace("ks", 10)
+		w.shares(map[string]int{"n1": 10}, time.Minute)
+		w.node("n2", telling)
+		w.eventually("registered", 5*time.Second, func() string { return w.unregistered(m) })
+		for _, n := range w.nodes {
+			n.withholds(func(a *sessionv1.Ask) bool { return a.GetAction() == sessionv1.Ask_ACTION_OPEN })
+		}
+		w.mustSet("m1", "", "in-flight=2", "balance.cooldown=1ms", "balance.warm-up=1ms")
+		w.keyspace("two", 10)
+		w.eventually("all that may be is asked for", time.Minute, func() string {
+			if len(w.nodes[0].asked(sessionv1.Ask_ACTION_OPEN)) == 0 || len(w.nodes[1].asked(sessionv1.Ask_ACTION_OPEN)) == 0 {
+				return "not yet"
+			}
+			return ""
+		})
+		w.mustSet("m1", "", "scheduler.balance=on")
+		time.Sleep(3 * time.Second)
+		if moves := w.inFlight(); len(moves) > 0 {
+			t.Errorf("%d moves while spans wait to be placed", len(moves))
+		}
+		for _, n := range w.nodes {
+			n.answers(nil)
+		}
+		w.owned("two", 10, time.Minute)
+	})
+}
