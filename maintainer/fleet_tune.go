@@ -13,7 +13,7 @@ import (
 // tuneFleet has the fleet go by the settings that count.
 func (l *loop) tuneFleet() {
 	l.fleet.stale = true
-	l.fleet.Configure(l.tuned.Values.Balance(), l.tuned.ReshapeInFlight)
+	l.fleet.Configure(l.tuned.Balance(), l.tuned.ReshapeInFlight)
 	for _, name := range read(l.state, (*view.State).Names) {
 		l.tuneKeyspace(name)
 	}

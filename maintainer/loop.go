@@ -179,7 +179,7 @@ func (l *loop) turn(ctx context.Context) {
 	l.settle(now)
 	l.place(now)
 	l.drain(now)
-	l.balance(now)
+	l.balance(now) //nolint:contextcheck // what it leaves behind ends with the term
 	l.tryTheDeaf(now)
 	l.makeRoom()
 	l.evict(ctx, now)
