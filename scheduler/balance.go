@@ -64,9 +64,11 @@ type proposal struct {
 	it     *item
 	to     *host
 	reason func() string
+	// also is the other move of an exchange, nil for none.
+	also *proposal
 }
 
-// make notes a move as in flight.
+// make notes a move as in flight, and the one that belongs to it.
 func (b *balancer) make(p proposal) {
 	from := p.it.Node
 	b.moves = append(b.moves, Move{p.it.Ref, from, p.to.node.Name, p.reason()})
@@ -75,6 +77,9 @@ func (b *balancer) make(p proposal) {
 	s.Flight = Flight{ClassBalance, from, s.Node}
 	p.it.tried = nanos(b.now)
 	b.SetSpan(s)
+	if p.also != nil {
+		b.make(*p.also)
+	}
 }
 
 // left: the budget has room for one more move.

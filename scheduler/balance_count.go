@@ -161,7 +161,7 @@ func (b *balancer) countBetween(t *tier, from, to *seat, mean float64) (proposal
 	if it == nil {
 		return proposal{}, false
 	}
-	return proposal{it, to.host, func() string { return countReason(from.host, to.host) }}, true
+	return proposal{it: it, to: to.host, reason: func() string { return countReason(from.host, to.host) }}, true
 }
 
 func lacks(t *tier, to *seat, mean float64) float64 {

@@ -20,13 +20,13 @@ func (b *balancer) levelLoads() {
 	for _, c := range b.inTurn() {
 		b.look(c)
 		for _, t := range c.tiers {
-			for b.left() {
-				p, ok := b.nextLoad(c, t)
-				if !ok {
-					break
-				}
-				b.make(p)
+			for b.left() && b.try(b.levelBy(c, t, b.loadMove)) {
+				continue
 			}
+			for b.left() && b.try(b.levelBy(c, t, b.exchange)) {
+				continue
+			}
+			t.loads = t.loads && b.short
 		}
 	}
 }
@@ -45,12 +45,20 @@ func meanStrain(seats []*seat) float64 {
 	return load / weight
 }
 
-// nextLoad is the next move that levels the loads of the nodes of a tier. That begins when two are further apart than twice
-// the tolerance, and ends when they are within it, or no move would help.
+// nextLoad is the next move that levels the loads of the nodes of a tier, or the next exchange if no single move does.
 func (b *balancer) nextLoad(c *cohort, t *tier) (proposal, bool) {
+	if p, ok := b.levelBy(c, t, b.loadMove); ok {
+		return p, true
+	}
+	return b.levelBy(c, t, b.exchange)
+}
+
+// levelBy is what a way to level them finds, while they are to be levelled. That begins when two are further apart than twice
+// the tolerance, and ends when they are within it, or nothing would help.
+func (b *balancer) levelBy(c *cohort, t *tier, way func(*cohort, *tier, float64) (proposal, bool)) (proposal, bool) {
 	mean := meanStrain(t.seats)
 	limit := b.cfg.LoadTolerance * mean
-	high, low := strains(t.seats, b.gives, b.takes)
+	high, low := strains(t.seats, b.gives, func(s *seat) bool { return (s.room() || s.swaps()) && b.open(s.host) })
 	switch {
 	case mean <= 0 || high == nil || low == nil || high.strain()-low.strain() <= limit:
 		t.loads = false
@@ -60,9 +68,7 @@ func (b *balancer) nextLoad(c *cohort, t *tier) (proposal, bool) {
 	if !t.loads {
 		return proposal{}, false
 	}
-	p, ok := b.loadMove(c, t, limit)
-	t.loads = ok || b.short
-	return p, ok
+	return way(c, t, limit)
 }
 
 // strains are the node with the most load of those that give, and the one with the least of those that take.
@@ -101,7 +107,7 @@ func (b *balancer) loadMove(c *cohort, t *tier, limit float64) (proposal, bool) 
 				e = b.evenness()
 			}
 			if !e.disturbed(c, d.host, r.host) {
-				return proposal{it, r.host, func() string { return loadReason(d.host, r.host) }}, true
+				return proposal{it: it, to: r.host, reason: func() string { return loadReason(d.host, r.host) }}, true
 			}
 			if misses++; misses > maxMisses/16 {
 				return proposal{}, false

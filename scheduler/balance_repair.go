@@ -45,7 +45,7 @@ func (b *balancer) toPin(it *item) (proposal, bool) {
 	if s := (slot{Node: h.now()}); s.refuses(Want{Workload: it.Workload, Rules: it.Rules}) != "" {
 		return proposal{}, false
 	}
-	return proposal{it, h, func() string { return fmt.Sprintf("%s ties it to %s", SettingPin, it.Pin) }}, true
+	return proposal{it: it, to: h, reason: func() string { return fmt.Sprintf("%s ties it to %s", SettingPin, it.Pin) }}, true
 }
 
 // now is the node as it will be.
@@ -95,7 +95,7 @@ func (b *balancer) toBetter(c *cohort, it *item, tiers int, reason func(*host) s
 		to, busy := b.placeIn(c, t, it)
 		switch {
 		case to != nil:
-			return proposal{it, to.host, func() string { return reason(to.host) }}, true
+			return proposal{it: it, to: to.host, reason: func() string { return reason(to.host) }}, true
 		case busy:
 			return proposal{}, false
 		}
@@ -175,7 +175,7 @@ func (b *balancer) toFewest(c *cohort, t *tier, from *seat) (proposal, bool) {
 			return proposal{}, false
 		}
 		if to, _ := b.placeIn(c, t, it); to != nil && b.allowed(it) {
-			return proposal{it, to.host, func() string { return spreadReason(c, from, to) }}, true
+			return proposal{it: it, to: to.host, reason: func() string { return spreadReason(c, from, to) }}, true
 		}
 	}
 	return proposal{}, false

@@ -108,6 +108,9 @@ func (b *balancer) turnOf(it *item, p proposal) (proposal, string) {
 	if !b.left() {
 		return proposal{}, fmt.Sprintf("it stays on %s for now: balance has as many moves in flight as it may", it.Node)
 	}
+	if p.also != nil && p.also.it == it {
+		return *p.also, ""
+	}
 	if p.it == it || p.it.host != it.host {
 		return p, ""
 	}

@@ -227,10 +227,15 @@ func drawWorld(t *rapid.T, limits bool) *world {
 		}
 	}
 	rules := map[string]*scheduler.Rules{"k1": drawFleetRules(t), "k2": drawFleetRules(t)}
+	uneven := rapid.Bool().Draw(t, "uneven loads")
 	for i := range rapid.IntRange(0, 40).Draw(t, "spans") {
 		s := w.drawSpan(t, i, rules)
 		w.span(s)
-		if rapid.IntRange(0, 3).Draw(t, "unknown load") != 0 {
+		switch unknown := rapid.IntRange(0, 3).Draw(t, "unknown load") == 0; {
+		case unknown:
+		case uneven:
+			w.load(s.Ref, 60/float64(rapid.IntRange(1, 40).Draw(t, "rank")))
+		default:
 			w.load(s.Ref, rapid.SampledFrom([]float64{0, 1, 1, 1.3, 2, 5, 40}).Draw(t, "load"))
 		}
 	}

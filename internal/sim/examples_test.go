@@ -236,6 +236,21 @@ func TestFlapping(t *testing.T) {
 	}
 }
 
+// Loads become level though the numbers stay so, and what cannot be levelled is not tried for ever.
+func TestUneven(t *testing.T) {
+	_, r := playExample(t, "uneven")
+	for _, s := range r.Samples {
+		if at := time.Duration(s.AtMS) * time.Millisecond; at > time.Minute && at < 40*time.Minute && (*s.LoadMaxMean > 1.25 || *s.SpansMaxMean > 1.05) {
+			t.Errorf("after %s the fullest node has %.2f of the mean load, and %.2f of the mean number", at, *s.LoadMaxMean, *s.SpansMaxMean)
+		}
+	}
+	for i, most := range []int{45, 0, 80} {
+		if n := r.Events[i].Operators.Balance; n > most {
+			t.Errorf("%s: %d moves, want no more than %d", r.Events[i].Event, n, most)
+		}
+	}
+}
+
 // A load that goes up and down costs the splits of its first peak.
 func TestSquareWave(t *testing.T) {
 	_, r := playExample(t, "square-wave")
