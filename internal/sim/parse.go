@@ -101,6 +101,7 @@ func (sc *Scenario) readNodes(f fields) {
 	}
 	if total > maxNodes {
 		f.fail("nodes", strconv.Itoa(total), "are more than %s nodes", grouped(maxNodes)).fix("simulate fewer")
+		sc.Nodes = nil
 	}
 }
 

@@ -28,6 +28,7 @@ func TestMistakes(t *testing.T) {
 		{"unknown field deep down", "duration: 1h\nnodes: [{count: 1, lables: {zone: a}}]", "nodes[0].lables: is not a field; did you mean labels?"},
 		{"negative count", "duration: 1h\nnodes: [{count: -1}]", `nodes[0].count "-1": is not a whole number from 1 to 100000`},
 		{"count as text", "duration: 1h\nnodes: [{count: '3'}]", `nodes[0].count "3": is not a whole number`},
+		{"a count out of all bounds", "duration: 1h\nnodes: [{count: 2000000000}]", `nodes[0].count "2000000000": is not a whole number from 1 to 100000`},
 		{"half a node", "duration: 1h\nnodes: [{count: 1.5}]", `nodes[0].count "1.5": is not a whole number`},
 		{"too many nodes", "duration: 1h\nnodes: [{count: 60000}, {count: 60000}]", `nodes "120000": are more than 100,000 nodes`},
 		{"no nodes", "duration: 1h\nkeyspaces: [{name: a, spans: 1}]", "nodes: is missing or empty"},

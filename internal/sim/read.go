@@ -262,6 +262,7 @@ func (f fields) count(name string, standard, least, most int) int {
 	n, err := strconv.Atoi(v.shown())
 	if _, number := v.raw.(json.Number); !number || err != nil || n < least || n > most {
 		v.fail(v.at, v.shown(), "is not a whole number from %d to %d", least, most).fix("write for example %s: %d", name, max(standard, least, 1))
+		return standard // nobody is to make anything of the size of a mistake
 	}
 	return n
 }
