@@ -58,12 +58,13 @@ func (f *Fleet) explainPause(it *item, now time.Time) string {
 	return fmt.Sprintf("it stays on %s for %s yet: it came there %s ago, and balance.cooldown is %s", it.Node, rest, lastingFor(at-it.since), f.cfg.Cooldown)
 }
 
+// lastingFor is a time for people: in seconds, or if it is less than one in milliseconds.
 func lastingFor(nanos int64) string {
 	d := time.Duration(max(0, nanos))
 	if d >= time.Second {
-		d = d.Round(time.Second)
+		return d.Round(time.Second).String()
 	}
-	return d.String()
+	return d.Round(time.Millisecond).String()
 }
 
 // nextOf is the move that comes next where a span is, or why a rule that it does not obey cannot be obeyed; neither if its

@@ -40,6 +40,7 @@ func (m *reshapeModel) coming(ks, node string) (n int) {
 
 // plan checks each part of a plan against what is known, then whether something was left out.
 func (m *reshapeModel) plan(t *rapid.T) {
+	m.told()
 	again := m.fleet.FromScratch()
 	look, told := m.fleet.NextReshape(m.now)
 	splits, merges := m.fleet.SplitsAndMerges(m.now)
@@ -101,13 +102,28 @@ func (m *reshapeModel) after(s *modelSpan) time.Duration {
 
 // due: it has been as hot or cold as it is for long enough, and there is nothing else with it.
 func (m *reshapeModel) due(s *modelSpan) bool {
-	return m.ripe(s) && !s.rest.After(m.now) && !m.displaced(s)
+	return m.ripe(s) && !m.step(s, s.rest).After(m.now) && !m.displaced(s)
 }
 
 func (m *reshapeModel) ripe(s *modelSpan) bool {
-	c := m.cfg[s.Ref.Keyspace]
 	return s.heat != 0 && s.reported && s.Settled && s.Node != "" && s.op == nil && s.Flight == scheduler.Flight{} &&
-		m.now.Sub(s.turned) >= m.after(s) && m.now.Sub(s.Made) >= c.MinAge
+		!m.step(s, s.turned.Add(m.after(s))).After(m.now) && !m.step(s, s.Made.Add(m.cfg[s.Ref.Keyspace].MinAge)).After(m.now)
+}
+
+// step: cold spans become due only at times that are an eighth of merge.after apart, counted from the first time told.
+func (m *reshapeModel) step(s *modelSpan, due time.Time) time.Time {
+	step := m.after(s) / 8
+	if s.heat != -1 || step == 0 {
+		return due
+	}
+	at := m.epoch
+	if at.Before(due) {
+		at = at.Add(due.Sub(at).Truncate(step))
+	}
+	if at.Before(due) {
+		at = at.Add(step)
+	}
+	return at
 }
 
 func (m *reshapeModel) displaced(s *modelSpan) bool {
@@ -238,7 +254,7 @@ func (m *reshapeModel) nothingLeft(t *rapid.T) {
 }
 
 // left: nothing excuses that it is not planned.
-func (m *reshapeModel) left(s *modelSpan) bool { return m.due(s) && !s.looked.After(m.now) }
+func (m *reshapeModel) left(s *modelSpan) bool { return m.due(s) && !m.step(s, s.looked).After(m.now) }
 
 func divisible(r span.Range, keys []string) bool {
 	for _, k := range keys {

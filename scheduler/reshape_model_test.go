@@ -70,8 +70,10 @@ type modelOp struct {
 }
 
 type reshapeModel struct {
-	fleet  *scheduler.Fleet
-	now    time.Time
+	fleet *scheduler.Fleet
+	now   time.Time
+	// epoch is the first time that the fleet was told.
+	epoch  time.Time
 	spans  map[operator.Ref]*modelSpan
 	nodes  map[string]scheduler.Node
 	cfg    map[string]scheduler.ReshapeConfig
@@ -196,12 +198,20 @@ func (m *reshapeModel) calm(t *rapid.T) {
 
 // hear is how a report reaches both.
 func (m *reshapeModel) hear(s *modelSpan, l scheduler.Load) {
+	m.told()
 	s.load, s.at = l, m.now
 	if h := heatOf(m.cfg[s.Ref.Keyspace], l); !s.reported || h != s.heat {
 		s.heat, s.turned = h, m.now
 	}
 	s.reported = true
 	m.fleet.SetLoad(s.Ref, l, m.now)
+}
+
+// told: the fleet gets to know what time it is.
+func (m *reshapeModel) told() {
+	if m.epoch.IsZero() {
+		m.epoch = m.now
+	}
 }
 
 // tell has the fleet know how a span is.

@@ -171,7 +171,28 @@ func (r *reshaper) dueAt(it *item) (stamp, bool) {
 		return 0, false
 	}
 	old := stamp(it.Made.Sub(r.epoch) + it.keyspace.cfg.MinAge)
-	return max(it.turned+it.after(), it.rest, old), true
+	due := max(it.turned+it.after(), it.rest, old)
+	if it.heat == cold {
+		due = due.upTo(it.after() / mergeSteps)
+	}
+	return due, true
+}
+
+// mergeSteps is how many times in merge.after cold spans become due, all of a step together. Neighbours that have become cold
+// at nearly the same time are merged at once then, and not two by two as the first of them become due, each time for the
+// result to be cold for as long again.
+const mergeSteps = 8
+
+// upTo is the next of the times that are a step apart.
+func (t stamp) upTo(step stamp) stamp {
+	if step <= 0 {
+		return t
+	}
+	past := t % step
+	if past > 0 {
+		past -= step
+	}
+	return t - past
 }
 
 // after is how long a span must have been as hot or cold as it is.

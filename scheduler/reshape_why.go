@@ -34,13 +34,7 @@ func amount(x float64) string {
 	return strconv.FormatFloat(math.Round(x*1000)/1000, 'f', -1, 64)
 }
 
-func lasting(d stamp) string {
-	t := time.Duration(max(0, d))
-	if t >= time.Second {
-		t = t.Round(time.Second)
-	}
-	return t.String()
-}
+func lasting(d stamp) string { return lastingFor(int64(d)) }
 
 // explainReshape says what is next for a span by its load, or why nothing, though it is hot or cold: part of a sentence about
 // it, "" if its load does not matter, or something else is in flight.
