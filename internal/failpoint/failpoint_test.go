@@ -18,7 +18,7 @@ func env(vars map[string]string) func(string) string {
 
 func TestNamesAreWellFormed(t *testing.T) {
 	names := failpoint.Names()
-	form := regexp.MustCompile(`^(maintainer|dispatcher)/(any|keyspace|add|remove|move|split|merge|placement|cancel|supersede|evict|node|drain|config)/[a-z-]+/(before|after)$`)
+	form := regexp.MustCompile(`^(maintainer|dispatcher)/(any|keyspace|add|remove|move|split|merge|placement|cancel|supersede|evict|node|drain|balance|load|config)/[a-z-]+/(before|after)$`)
 	for _, name := range names {
 		if !form.MatchString(name) {
 			t.Errorf("%s is not role/operator/step/before|after", name)
