@@ -50,6 +50,9 @@ func (l *loop) everything() {
 	for r := range l.counted {
 		l.dirty.push(r)
 	}
+	for r := range l.works { // what nobody owned may be gone, too
+		l.dirty.push(r)
+	}
 	for _, n := range l.state.Nodes() {
 		l.noteNode(n.Name)
 	}

@@ -217,6 +217,7 @@ func (l *loop) getStuck(m operator.Member, w *work) {
 		return
 	}
 	w.stage.stuck = true
+	l.lookAtMembers(w)
 	l.head(m.Ref, l.drains.moves.headings[m.Ref], true)
 	k := stuckKnown{claim: w.stage.claim, node: w.stage.who.Node, since: w.stage.began, doing: doing(m, w)}
 	if m.Intent != nil {
@@ -263,6 +264,7 @@ func (l *loop) unstick(r operator.Ref, s *timedStage) {
 		return
 	}
 	s.stuck = false
+	l.lookAtMembers(l.works[r])
 	l.known.update(r, func(k *spanKnown) { k.stuck = nil })
 	l.log.Info("stage is no longer stuck", refField(r), zap.String("node", s.who.Node), zap.Duration("after", time.Since(s.began)))
 }

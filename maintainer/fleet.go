@@ -1,6 +1,7 @@
 package maintainer
 
 import (
+	"slices"
 	"time"
 
 	"github.com/spanward/spanward/internal/record"
@@ -21,7 +22,7 @@ type fleet struct {
 	// arriving counts the spans that a session opens, failing those that have failed last on a node.
 	arriving map[int64]int
 	failing  map[string]int
-	// seen is since when a session is there; those of the beginning of the term are not in it.
+	// seen is since when a session is there, the zero time for those of the beginning of the term.
 	seen map[int64]time.Time
 	// moved is when spans came to where they are, as the history tells a new leader.
 	moved map[operator.Ref]time.Time
@@ -43,7 +44,7 @@ func (l *loop) noteFleet(m operator.Member, w *work, now time.Time) {
 	on := l.counted[m.Ref]
 	s := scheduler.Span{
 		Ref: m.Ref, Range: m.Range, Workload: l.state.Keyspace(m.Keyspace).Workload, Rules: rules, Pin: pinOf(rules, m.Span),
-		Node: l.destination(m, on), Flight: flightOf(m.Intent, w.stage.stuck), Settled: l.settledOn(m, w, on), Made: m.CreatedAt,
+		Node: l.destination(m, on), Flight: flightOf(m.Intent, l.heldUp(w)), Settled: l.settledOn(m, w, on), Made: m.CreatedAt,
 	}
 	if w.failures > 0 {
 		s.Avoid = w.failedAt
@@ -104,6 +105,14 @@ func flightOf(i *record.Intent, stuck bool) scheduler.Flight {
 		f.Class = 0
 	}
 	return f
+}
+
+// heldUp reports whether the operator of a span is stuck, be it on another of its spans.
+func (l *loop) heldUp(w *work) bool {
+	return w.stage.stuck || slices.ContainsFunc(w.members, func(r operator.Ref) bool {
+		o := l.works[r]
+		return o != nil && o.stage.stuck
+	})
 }
 
 // settledOn reports whether a span runs where it is recorded, with nothing in flight and nothing wrong.
@@ -198,13 +207,19 @@ func (l *loop) notYet(n scheduler.Node, now time.Time) string {
 	return why
 }
 
-// noteSession remembers since when a node is there.
+// noteSession remembers since when a node is there. It is called for other changes of it as well, and those make it no
+// newcomer.
 func (l *loop) noteSession(name string) {
 	l.fleet.stale = true
 	session := l.state.Session(name)
-	if _, ok := l.fleet.seen[session]; !ok && session != 0 && !l.starting {
-		l.fleet.seen[session] = time.Now()
+	if _, ok := l.fleet.seen[session]; ok || session == 0 {
+		return
 	}
+	var since time.Time
+	if !l.starting {
+		since = time.Now()
+	}
+	l.fleet.seen[session] = since
 }
 
 func earliest(a, b time.Time) time.Time {

@@ -6,6 +6,7 @@ import (
 	"github.com/spanward/spanward/internal/record"
 	"github.com/spanward/spanward/internal/settings"
 	"github.com/spanward/spanward/operator"
+	"github.com/spanward/spanward/scheduler"
 	"github.com/spanward/spanward/span"
 	"github.com/spanward/spanward/view"
 )
@@ -24,6 +25,7 @@ func (l *loop) tuneKeyspace(name string) {
 	ks := l.state.Keyspace(name)
 	if ks.Mod == 0 {
 		delete(l.fleet.measures, name)
+		l.fleet.SetKeyspace(name, scheduler.ReshapeConfig{})
 		return
 	}
 	v := l.tuned.Of(ks.Settings)

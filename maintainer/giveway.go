@@ -21,8 +21,8 @@ func (l *loop) giveWay(recs operator.Records, now time.Time) bool {
 		return false
 	}
 	by, why := l.outranked(recs)
-	if by == 0 {
-		return false
+	if by == 0 || l.hiddenMember(m) != "" {
+		return false // what is left of it in a record that nobody can read would begin again
 	}
 	if first := slices.MinFunc(recs.Members, func(a, b operator.Member) int { return compareIDs(a.Ref, b.Ref) }); first.Ref != m.Ref {
 		l.dirty.push(first.Ref)

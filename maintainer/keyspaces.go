@@ -55,6 +55,11 @@ func (l *loop) noteKeyspaces() {
 	for name := range l.ending {
 		l.noteKeyspace(name)
 	}
+	for name := range l.fleet.measures {
+		if l.state.Keyspace(name).Mod == 0 {
+			l.noteKeyspace(name)
+		}
+	}
 	for _, name := range read(l.state, (*view.State).Names) {
 		l.noteKeyspace(name)
 	}

@@ -125,7 +125,13 @@ func (l *loop) run(ctx context.Context) {
 	defer l.running.Wait()
 	changes := l.m.view.Subscribe()
 	defer changes.Close()
-	nap := time.NewTimer(longestNap)
+	select { // before anybody is heard: until everything is to be looked at, nothing to look at means nothing
+	case <-ctx.Done():
+		return
+	case d := <-changes.C():
+		l.changed(d)
+	}
+	nap := time.NewTimer(0)
 	defer nap.Stop()
 	l.storing = time.NewTicker(l.tuned.ProgressInterval)
 	defer l.storing.Stop()

@@ -25,12 +25,20 @@ type want struct {
 	by   record.By
 }
 
-// class says what goes before what. A span that never ran is as urgent as the user who has made it.
+// class says what goes before what. A span that never ran is as urgent as the user who has made it. One that has lost its node
+// in the middle of an operator fails over like any other, and what an operator has handed off is nobody's, so it does not wait
+// for what that operator's class is to close. One that is to be removed has time.
 func (w want) class() scheduler.Class {
-	if w.by == record.ByPlacement && w.span.LastNode == "" {
+	class := scheduler.ClassOf(w.by)
+	switch i := w.span.Intent; {
+	case w.by == record.ByPlacement && w.span.LastNode == "":
 		return scheduler.ClassUser
+	case i == nil || i.Kind == record.KindRemove:
+		return class
+	case !w.span.Owner.Nobody():
+		return scheduler.ClassFailover
 	}
-	return scheduler.ClassOf(w.by)
+	return min(class, scheduler.ClassUser)
 }
 
 // want puts the span among those to place in this turn, unless it was placed already or has to wait.

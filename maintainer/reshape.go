@@ -41,7 +41,7 @@ func (l *loop) acceptSplits(keyspace string, splits []scheduler.Split, now time.
 		return
 	}
 	held := &heldLock{left: 1, release: sync.OnceFunc(release)}
-	context.AfterFunc(l.t.over, held.release)
+	held.stop = context.AfterFunc(l.t.over, held.release)
 	room := l.roomIn(keyspace)
 	for _, s := range splits {
 		if len(s.At) > room || !l.acceptSplit(s, held, now) {
@@ -57,10 +57,13 @@ func (l *loop) acceptSplits(keyspace string, splits []scheduler.Split, now time.
 type heldLock struct {
 	left    int
 	release func()
+	// stop has the term forget it.
+	stop func() bool
 }
 
 func (h *heldLock) done() {
 	if h.left--; h.left == 0 {
+		h.stop()
 		h.release()
 	}
 }

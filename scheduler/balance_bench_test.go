@@ -85,3 +85,26 @@ func BenchmarkFleetFill1M(b *testing.B) {
 		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(f.Len()), "B/span")
 	}
 }
+
+// What a new leader tells first is spans, and then, all at once, the nodes that they are on.
+func BenchmarkTakeOver(b *testing.B) {
+	for _, size := range benchSizes[:2] {
+		b.Run(size.name, func(b *testing.B) {
+			for b.Loop() {
+				b.StopTimer()
+				f := scheduler.NewFleet()
+				for i := range size.spans {
+					f.SetSpan(scheduler.Span{
+						Ref: operator.Ref{Keyspace: "k", ID: span.ID(fmt.Sprintf("812-%d.0", i))}, Workload: "gate",
+						Node: fmt.Sprintf("n%04d", i%size.nodes), Settled: true,
+					})
+				}
+				b.StartTimer()
+				for i := range size.nodes {
+					f.SetNode(plainNode(fmt.Sprintf("n%04d", i)))
+				}
+				f.Balance(time.Unix(1e9, 0))
+			}
+		})
+	}
+}

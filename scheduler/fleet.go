@@ -34,6 +34,8 @@ type Fleet struct {
 	fresh   []*item
 	waiting dueHeap
 	strays  itemTree
+	// changed: nodes have come or gone that spans were on, so all that is on those is to be examined.
+	changed bool
 	// dirty: something has changed since Balance found nothing. nodesAt counts the changes of nodes.
 	dirty   bool
 	nodesAt int
@@ -192,6 +194,9 @@ func (f *Fleet) Span(r operator.Ref) (Span, bool) {
 
 // Len is how many spans there are.
 func (f *Fleet) Len() int { return len(f.items) }
+
+// Keyspaces is how many keyspaces have spans, or settings.
+func (f *Fleet) Keyspaces() int { return len(f.reshape.keyspaces) }
 
 // LoadOn is the sum of the loads of the spans that a node has.
 func (f *Fleet) LoadOn(node string) float64 {

@@ -61,17 +61,30 @@ func (f *Fleet) withdraw(it *item) {
 	}
 }
 
-// again examines all that is on a node that has come or gone.
+// again has all examined that is on a node that has come or gone, when the next plan is made: many come at once when a leader
+// is new, and spans are gone through once for all of them.
 func (f *Fleet) again(h *host) {
 	if h.spans == 0 {
 		return
 	}
+	h.again, f.changed = true, true
+}
+
+// lookAgain examines what is on nodes that have come or gone since the last plan.
+func (f *Fleet) lookAgain() {
+	if !f.changed {
+		return
+	}
 	for _, it := range f.items {
-		if it.host == h {
+		if it.host != nil && it.host.again {
 			f.withdraw(it)
 			f.examine(it)
 		}
 	}
+	for _, h := range f.hosts {
+		h.again = false
+	}
+	f.changed = false
 }
 
 // forgetGone keeps spans that are gone from piling up among the fresh while no plan is made.
@@ -102,6 +115,7 @@ func (f *Fleet) due(it *item) int64 {
 // advance brings in the spans that may be moved by now.
 func (f *Fleet) advance(now time.Time) {
 	at := nanos(now)
+	f.lookAgain()
 	for i, it := range f.fresh {
 		f.fresh[i] = nil
 		it.examining = false

@@ -57,8 +57,10 @@ type space struct {
 
 // host is a node, or the name of one that spans are still on, or on the way to.
 type host struct {
-	node   Node
-	known  bool
+	node  Node
+	known bool
+	// again: what is on it is to be examined.
+	again  bool
 	weight float64
 	spans  int
 	// load is the sum of what weighed spans weigh.
