@@ -88,11 +88,10 @@ func (b *balancer) swapOf(from, to *seat) (x, y *item) {
 	s := swapSearch{b: b, from: from, to: to, level: (from.strain() - to.strain()) / (1/from.host.weight + 1/to.host.weight)}
 	lightest, _ := to.share.movable.Min()
 	heaviest, _ := to.share.movable.Max()
-	if most, _ := from.share.movable.Max(); most.weight-lightest.weight < s.level*worth {
-		return nil, nil
+	if s.mayBelow(lightest.weight, heaviest.weight) {
+		s.below(lightest.weight, heaviest.weight)
 	}
-	s.below(lightest.weight, heaviest.weight)
-	if s.x == nil {
+	if s.x == nil && s.mayBeyond(lightest.weight, heaviest.weight) {
 		s.beyond(heaviest.weight)
 	}
 	return s.x, s.y
@@ -105,6 +104,17 @@ type swapSearch struct {
 	from, to *seat
 	level    float64
 	x, y     *item
+}
+
+// mayBelow and mayBeyond say no at little cost where nothing can be found, which is so as long as one span is too hot.
+func (s *swapSearch) mayBelow(lightest, heaviest float64) bool {
+	x := s.b.lighter(s.from, s.to, s.level+heaviest)
+	return x != nil && x.weight-lightest >= s.level*worth
+}
+
+func (s *swapSearch) mayBeyond(lightest, heaviest float64) bool {
+	x := s.b.heavier(s.from, s.to, s.level+lightest)
+	return x != nil && x.weight-heaviest < s.level*overshoot
 }
 
 // below looks for the largest difference that does not bring them beyond the level.
