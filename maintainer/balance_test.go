@@ -434,8 +434,16 @@ func TestSplitsForLoadKeepTheLimit(t *testing.T) {
 	})
 }
 
-// What nobody owns yet levels nodes without a move: balance waits while it waits for room.
+// What nobody owns yet levels nodes without a move: balance waits while it waits for room, and counts what a node was asked
+// to open and has not begun.
 func TestBalanceWaitsForWhatIsPlaced(t *testing.T) {
+	for _, inFlight := range []int{2, 100} {
+		t.Run(fmt.Sprint(inFlight, " in flight"), func(t *testing.T) { placing(t, inFlight) })
+	}
+}
+
+func placing(t *testing.T, inFlight int) {
+	t.Helper()
 	inWorld(t, func(w *world) {
 		m := w.led("n1")
 		w.keyspace("ks", 10)
@@ -445,10 +453,10 @@ func TestBalanceWaitsForWhatIsPlaced(t *testing.T) {
 		for _, n := range w.nodes {
 			n.withholds(func(a *sessionv1.Ask) bool { return a.GetAction() == sessionv1.Ask_ACTION_OPEN })
 		}
-		w.mustSet("m1", "", "in-flight=2", "balance.cooldown=1ms", "balance.warm-up=1ms")
+		w.mustSet("m1", "", fmt.Sprint("in-flight=", inFlight), "balance.cooldown=1ms", "balance.warm-up=1ms")
 		w.keyspace("two", 10)
 		w.eventually("all that may be is asked for", time.Minute, func() string {
-			if len(w.nodes[0].asked(sessionv1.Ask_ACTION_OPEN)) == 0 || len(w.nodes[1].asked(sessionv1.Ask_ACTION_OPEN)) == 0 {
+			if len(w.nodes[1].asked(sessionv1.Ask_ACTION_OPEN)) < min(inFlight, 10) {
 				return "not yet"
 			}
 			return ""

@@ -3,14 +3,6 @@ package main
 // scheduling is what keeps the scheduler from doing more than it should, or in the wrong order.
 var scheduling = []mutant{
 	{
-		name: "placed spans not counted by balance",
-		rule: "balance sees what was placed in the same turn",
-		file: "maintainer/place.go",
-		old:  "	l.asksToOpen(p.span.Ref, node)\n",
-		new:  "",
-		test: "TestTheNextLeaderCarriesOn",
-	},
-	{
 		name: "balance beside placement",
 		rule: "balance waits while spans that could go anywhere wait for room",
 		file: "maintainer/balance.go",
