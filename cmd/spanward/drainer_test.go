@@ -113,9 +113,20 @@ func TestPace(t *testing.T) {
 	if got := p.text(); got != "10 spans left, 10/s, about 1s to go" {
 		t.Error(got)
 	}
+	p.see(now.Add(11*time.Second), 10)
+	if got := p.text(); got != "10 spans left, 6/s, about 2s to go" {
+		t.Error(got)
+	}
 	late := now.Add(13 * time.Second)
 	if p.see(late, 10); !p.stalled(late) || p.stalled(now.Add(11*time.Second)) {
 		t.Error("not stalled after four seconds, or after two")
+	}
+	if got := p.text(); got != "10 spans left" {
+		t.Error(got)
+	}
+	p.see(late, 1)
+	if got := p.text(); got != "1 span left, 4/s, about 1s to go" {
+		t.Error(got)
 	}
 	p.see(late, 0)
 	if got := p.text(); got != "0 spans left, waiting until the node itself confirms that it runs nothing" {

@@ -184,10 +184,15 @@ func (p *pace) text() string {
 	if left == 0 {
 		return "0 spans left, waiting until the node itself confirms that it runs nothing"
 	}
-	rate := p.rate()
-	if rate == 0 {
-		return fmt.Sprintf("%d spans left", left)
+	spans := "spans"
+	if left == 1 {
+		spans = "span"
 	}
-	eta := time.Duration(float64(left) / rate * float64(time.Second)).Round(time.Second)
-	return fmt.Sprintf("%d spans left, %.0f/s, about %s to go", left, rate, max(eta, time.Second))
+	rate, now := p.rate(), p.seen[len(p.seen)-1].at
+	if rate == 0 || p.stalled(now) {
+		return fmt.Sprintf("%d %s left", left, spans) // a rate of before says nothing of when a drain that is held up ends
+	}
+	// It has been quiet for as long already: what comes in batches takes at least as long again.
+	eta := max(time.Duration(float64(left)/rate*float64(time.Second)), now.Sub(p.moved), time.Second).Round(time.Second)
+	return fmt.Sprintf("%d %s left, %.0f/s, about %s to go", left, spans, rate, eta)
 }
